@@ -1,0 +1,1 @@
+//! Codes and links for people without an account.
