@@ -1,1 +1,6 @@
-//! .
+//! The Sealpost gateway: stores what it cannot read, releases one half of a key only after the release is written down.
+//!
+//! It holds ciphertext and routing metadata only. Nothing here, and nothing this crate links, can open a transfer.
+
+pub mod domain;
+pub mod store;

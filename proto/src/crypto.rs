@@ -82,7 +82,10 @@ pub fn h(label: &str, parts: &[&[u8]]) -> [u8; 32] {
 /// HMAC-SHA-256 (RFC 2104) over the concatenation of `parts`.
 #[must_use]
 pub fn hmac_sha256(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256Impl>::new(key.into());
+    // RFC 2104, section 2: a key shorter than the block of 64 bytes is filled up with zeros.
+    let mut block = Zeroizing::new([0_u8; 64]);
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    let mut mac = Hmac::<Sha256Impl>::new((&*block).into());
     for part in parts {
         mac.update(part);
     }

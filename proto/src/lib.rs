@@ -9,6 +9,8 @@
 pub mod crypto;
 pub mod encoding;
 pub mod id;
+pub mod key;
 pub mod link;
+pub mod log;
 pub mod sealed;
 pub mod tree;

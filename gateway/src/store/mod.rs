@@ -1,0 +1,28 @@
+//! Ports of the gateway: what it needs of storage, split by guarantee, and the adapters behind them.
+//!
+//! A port's contract is the prose on its trait; one suite per port runs on every adapter. Drivers hide in `source` of
+//! [`StoreError`]. Nothing here knows a rule: rules live in `domain`.
+
+pub mod blob;
+pub mod ledger;
+pub mod share;
+pub mod views;
+
+use thiserror::Error;
+
+/// What can go wrong in a store, by what the caller can do about it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no such object.
+    #[error("the object is not there")]
+    NotFound,
+    /// Something else is there already.
+    #[error("another object is there already")]
+    Conflict,
+    /// The store cannot do it now; nothing was done. Trying again later may succeed.
+    #[error("the store is not available")]
+    Unavailable(#[source] std::io::Error),
+    /// What is stored is not what was written.
+    #[error("the stored data is damaged")]
+    Corrupt(String),
+}

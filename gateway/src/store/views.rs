@@ -1,0 +1,34 @@
+//! PORT: questions to the state, each with its consistency.
+//!
+//! Contract. Every answer includes all records whose commit was acknowledged before the question was asked. Pages are in
+//! ledger order, newest first, and `before` is the position of the last item of the page before.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sealpost_proto::id::{InviteId, Label, TransferId};
+
+use super::StoreError;
+use crate::domain::{Invite, Organisation, Transfer};
+
+/// One page of transfers with their positions.
+pub type Page = Vec<(u64, Arc<Transfer>)>;
+
+/// Questions to the state.
+#[async_trait]
+pub trait Views: Send + Sync {
+    /// The organisation: its directory, addresses and owner.
+    async fn organisation(&self) -> Result<Arc<Organisation>, StoreError>;
+    /// One transfer, in any state.
+    async fn transfer(&self, id: &TransferId) -> Result<Option<Arc<Transfer>>, StoreError>;
+    /// One invitation.
+    async fn invite(&self, id: &InviteId) -> Result<Option<Arc<Invite>>, StoreError>;
+    /// All invitations.
+    async fn invites(&self) -> Result<Vec<Arc<Invite>>, StoreError>;
+    /// Sealed transfers to this person.
+    async fn inbox(&self, label: &Label, before: Option<u64>, limit: usize) -> Result<Page, StoreError>;
+    /// Sealed transfers from this person.
+    async fn sent(&self, label: &Label, before: Option<u64>, limit: usize) -> Result<Page, StoreError>;
+    /// Transfers with work for the sweep at `now` (unix seconds): shares to destroy, unsealed ones to drop.
+    async fn due(&self, now: u64, limit: usize) -> Result<Vec<TransferId>, StoreError>;
+}
