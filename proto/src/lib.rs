@@ -6,11 +6,16 @@
 //! in `sealpost-sealed`, which the gateway does not link.
 #![deny(missing_docs)]
 
+pub mod api;
 pub mod crypto;
 pub mod encoding;
+pub mod enrolment;
+pub mod http_signature;
 pub mod id;
 pub mod key;
 pub mod link;
 pub mod log;
+pub mod problem;
+pub mod receipt;
 pub mod sealed;
 pub mod tree;
