@@ -138,15 +138,17 @@ impl Grant {
         header: &Header,
         stanza: &Stanza,
         identity_of: impl FnOnce(&PublicKey) -> Option<PublicKey>,
-    ) -> Result<(), Reason> {
+    ) -> Result<VerifiedGrant, Reason> {
         verify(&self.granter_device, &self.signed_bytes(), &self.signature).map_err(|_| Reason::Grant)?;
         let is_about_these = self.header_hash == header.hash() && self.stanza_hash == stanza.hash();
         ensure(is_about_these, Reason::Grant)?;
         self.check_rules(header, stanza)?;
-        ensure(
-            identity_of(&self.granter_device) == Some(self.granter_identity),
-            Reason::Grant,
-        )
+        let identity = identity_of(&self.granter_device);
+        ensure(identity == Some(self.granter_identity), Reason::Grant)?;
+        Ok(VerifiedGrant {
+            grant: *self,
+            stanza: stanza.clone(),
+        })
     }
 
     fn check_rules(&self, header: &Header, stanza: &Stanza) -> Result<(), Reason> {
@@ -158,5 +160,26 @@ impl Grant {
             (header.created_at..=header.expires_at).contains(&self.time),
             Reason::Grant,
         )
+    }
+}
+
+/// A grant that passed every check, and the stanza it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedGrant {
+    grant: Grant,
+    stanza: Stanza,
+}
+
+impl VerifiedGrant {
+    /// The grant.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The stanza.
+    #[must_use]
+    pub fn stanza(&self) -> &Stanza {
+        &self.stanza
     }
 }

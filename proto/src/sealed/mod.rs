@@ -19,7 +19,7 @@ mod wire;
 pub use block::Block;
 pub use container::{Container, ContainerMap, container_head, container_tail};
 pub use envelope::{Envelope, Sender, VerifiedEnvelope};
-pub use grant::{Grant, GrantTerms, Purpose};
+pub use grant::{Grant, GrantTerms, Purpose, VerifiedGrant};
 pub use header::Header;
 pub use leaves::{LeafHasher, LeafList};
 pub use payload::{PayloadLayout, padme};
@@ -81,7 +81,7 @@ pub const MAX_CLOCK_LEAD: u64 = 86_400;
 #[must_use]
 pub fn is_box_len(len: usize) -> bool {
     match len.checked_sub(SEGMENT_OVERHEAD) {
-        Some(padded) => padded >= BOX_UNIT && padded <= MAX_MANIFEST_LEN && padded.is_multiple_of(BOX_UNIT),
+        Some(padded) => (BOX_UNIT..=MAX_MANIFEST_LEN).contains(&padded) && padded.is_multiple_of(BOX_UNIT),
         None => false,
     }
 }

@@ -9,7 +9,6 @@ const ELIDED: u16 = 0;
 const HPKE: u16 = 1;
 const LINK: u16 = 2;
 
-const ELIDED_LEN: usize = 32;
 const HPKE_LEN: usize = 1200;
 const LINK_LEN: usize = 130;
 

@@ -1,0 +1,117 @@
+//! What opens a link: spoken words, a secret in the link's fragment, or both (security.md 4.1).
+
+use std::fmt;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use sealpost_proto::crypto::kdf;
+use sealpost_proto::id::LinkId;
+use sealpost_proto::sealed::LinkKdf;
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use crate::provider::CryptoFailure;
+use crate::schedule::KeyAndIv;
+
+/// What a person typed, as it goes into the key derivation: NFKC, lower case, split at everything but a-z, one space between.
+#[must_use]
+pub fn normalise_words(typed: &str) -> Zeroizing<String> {
+    let lower = Zeroizing::new(typed.nfkc().collect::<String>().to_lowercase());
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_ascii_lowercase())
+        .filter(|word| !word.is_empty())
+        .collect();
+    Zeroizing::new(words.join(" "))
+}
+
+/// Words, a link's secret, or both. Wiped when dropped, never shown.
+#[derive(Clone)]
+pub struct LinkKey {
+    link_id: LinkId,
+    words: Option<Zeroizing<String>>,
+    secret: Option<Zeroizing<[u8; 32]>>,
+}
+
+impl LinkKey {
+    /// The key of a link. None unless there are words or a secret.
+    #[must_use]
+    pub fn new(link_id: LinkId, words: Option<&str>, secret: Option<&[u8; 32]>) -> Option<Self> {
+        let words = words.map(normalise_words).filter(|words| !words.is_empty());
+        let secret = secret.map(|secret| Zeroizing::new(*secret));
+        (words.is_some() || secret.is_some()).then_some(Self { link_id, words, secret })
+    }
+
+    /// Id of the link.
+    #[must_use]
+    pub fn link_id(&self) -> LinkId {
+        self.link_id
+    }
+
+    /// Whether words are part of the key.
+    #[must_use]
+    pub fn has_words(&self) -> bool {
+        self.words.is_some()
+    }
+
+    /// `ls || pw`. Slow when there are words: Argon2id.
+    ///
+    /// # Errors
+    /// [`CryptoFailure`] when `kdf` asks for words and there are none, or the other way round.
+    pub(crate) fn key_material(&self, kdf: &LinkKdf) -> Result<LinkMaterial, CryptoFailure> {
+        let pw = match (kdf, &self.words) {
+            (LinkKdf::None, None) => Zeroizing::new([0; 32]),
+            (LinkKdf::Argon2id { params, salt }, Some(words)) => argon2id(words, salt, params.m_kib(), params.t())?,
+            _ => return Err(CryptoFailure),
+        };
+        let ls = self.secret.as_deref().unwrap_or(&[0; 32]);
+        let mut ikm = Zeroizing::new([0; 64]);
+        for (place, byte) in ikm.iter_mut().zip(ls.iter().chain(&*pw)) {
+            *place = *byte;
+        }
+        Ok(LinkMaterial {
+            ikm,
+            link_id: self.link_id,
+        })
+    }
+
+    /// What proves to the gateway that the words or the secret are known, without telling them.
+    ///
+    /// # Errors
+    /// As for opening: [`CryptoFailure`] when `kdf` asks for words and there are none, or the other way round.
+    pub fn auth(&self, kdf: &LinkKdf) -> Result<Zeroizing<[u8; 32]>, CryptoFailure> {
+        Ok(self.key_material(kdf)?.auth())
+    }
+}
+
+impl fmt::Debug for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkKey")
+            .field("link_id", &self.link_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `ls || pw`, from which the link's keys follow.
+pub(crate) struct LinkMaterial {
+    ikm: Zeroizing<[u8; 64]>,
+    link_id: LinkId,
+}
+
+impl LinkMaterial {
+    pub(crate) fn wrap(&self, header_hash: &[u8; 32], wrap_salt: &[u8; 32]) -> KeyAndIv {
+        let info: [&[u8]; 3] = [b"sealpost/v1/link-wrap\0", self.link_id.as_bytes(), wrap_salt];
+        KeyAndIv::derive(&self.ikm[..], header_hash, &info)
+    }
+
+    fn auth(&self) -> Zeroizing<[u8; 32]> {
+        kdf(&self.ikm[..], self.link_id.as_bytes(), &[b"sealpost/v1/link-auth\0"])
+    }
+}
+
+fn argon2id(words: &str, salt: &[u8; 16], m_kib: u32, t: u8) -> Result<Zeroizing<[u8; 32]>, CryptoFailure> {
+    let params = Params::new(m_kib, u32::from(t), 1, Some(32)).map_err(|_| CryptoFailure)?;
+    let mut pw = Zeroizing::new([0; 32]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(words.as_bytes(), salt, &mut *pw)
+        .map_err(|_| CryptoFailure)?;
+    Ok(pw)
+}

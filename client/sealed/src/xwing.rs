@@ -1,0 +1,113 @@
+//! X-Wing (HPKE KEM 0x647A): ML-KEM-768 and X25519 joined by SHA3-256, over a provider's X25519.
+//!
+//! HPKE's `DeriveKeyPair` is never used: implementations disagree on it. A key is 32 random bytes, expanded by SHAKE256.
+
+use ml_kem::kem::{Decapsulate, KeyExport, KeyInit, TryKeyInit};
+use ml_kem::ml_kem_768::{Ciphertext, DecapsulationKey, EncapsulationKey};
+use sealpost_proto::crypto::xwing_x25519_part_is_sound;
+use sha3::{Digest, Sha3_256};
+use shake::{ExtendableOutput, Shake256, Update, XofReader};
+use zeroize::Zeroizing;
+
+use crate::provider::{CryptoFailure, Provider};
+
+/// Length of a public key.
+pub(crate) const PUBLIC_LEN: usize = 1216;
+/// Length of an encapsulation.
+pub(crate) const ENC_LEN: usize = 1120;
+
+const ML_KEM_PUBLIC_LEN: usize = 1184;
+const ML_KEM_CT_LEN: usize = 1088;
+const LABEL: &[u8; 6] = br"\.//^\";
+
+type Shared = Zeroizing<[u8; 32]>;
+
+struct Expanded {
+    ml_kem: DecapsulationKey,
+    x25519: Zeroizing<[u8; 32]>,
+}
+
+fn expand(seed: &[u8; 32]) -> Expanded {
+    let mut hash = Shake256::default();
+    hash.update(seed);
+    let mut reader = hash.finalize_xof();
+    let mut ml_kem_seed = Zeroizing::new([0; 64]);
+    let mut x25519 = Zeroizing::new([0; 32]);
+    reader.read(&mut *ml_kem_seed);
+    reader.read(&mut *x25519);
+    Expanded {
+        ml_kem: DecapsulationKey::new((&*ml_kem_seed).into()),
+        x25519,
+    }
+}
+
+/// The public key of a seed.
+pub(crate) fn public_key(provider: &dyn Provider, seed: &[u8; 32]) -> Result<[u8; PUBLIC_LEN], CryptoFailure> {
+    let key = expand(seed);
+    let ml_kem = key.ml_kem.encapsulation_key().to_bytes();
+    join(&ml_kem, &provider.x25519_public(&key.x25519)?)
+}
+
+/// Whether every implementation takes these bytes as a public key: ML-KEM's modulus check, and a sound X25519 part.
+pub(crate) fn is_public_key(public: &[u8; PUBLIC_LEN]) -> bool {
+    xwing_x25519_part_is_sound(public) && ml_kem_public(public).is_ok()
+}
+
+/// Encapsulates to a public key with 64 random bytes.
+pub(crate) fn encapsulate(
+    provider: &dyn Provider,
+    public: &[u8; PUBLIC_LEN],
+    randomness: &[u8; 64],
+) -> Result<([u8; ENC_LEN], Shared), CryptoFailure> {
+    if !xwing_x25519_part_is_sound(public) {
+        return Err(CryptoFailure);
+    }
+    let (for_ml_kem, ephemeral) = split::<32, 32>(randomness)?;
+    let (_, public_x) = split::<ML_KEM_PUBLIC_LEN, 32>(public)?;
+    let (ct_m, ss_m) = ml_kem_public(public)?.encapsulate_deterministic(for_ml_kem.into());
+    let ss_m = Zeroizing::new(<[u8; 32]>::from(ss_m));
+    let ct_x = provider.x25519_public(ephemeral)?;
+    let ss_x = provider.x25519(ephemeral, public_x)?;
+    Ok((join(&ct_m, &ct_x)?, combine(&ss_m, &ss_x, &ct_x, public_x)))
+}
+
+/// Opens an encapsulation.
+pub(crate) fn decapsulate(
+    provider: &dyn Provider,
+    seed: &[u8; 32],
+    enc: &[u8; ENC_LEN],
+) -> Result<Shared, CryptoFailure> {
+    if !xwing_x25519_part_is_sound(enc) {
+        return Err(CryptoFailure);
+    }
+    let key = expand(seed);
+    let (ct_m, ct_x) = split::<ML_KEM_CT_LEN, 32>(enc)?;
+    let ss_m = key.ml_kem.decapsulate(&Ciphertext::from(*ct_m));
+    let ss_m = Zeroizing::new(<[u8; 32]>::from(ss_m));
+    let ss_x = provider.x25519(&key.x25519, ct_x)?;
+    let public_x = provider.x25519_public(&key.x25519)?;
+    Ok(combine(&ss_m, &ss_x, ct_x, &public_x))
+}
+
+fn combine(ss_m: &[u8; 32], ss_x: &[u8; 32], ct_x: &[u8; 32], public_x: &[u8; 32]) -> Shared {
+    let mut hash = Sha3_256::new();
+    for part in [ss_m, ss_x, ct_x, public_x] {
+        Digest::update(&mut hash, part);
+    }
+    Digest::update(&mut hash, LABEL);
+    Zeroizing::new(hash.finalize().into())
+}
+
+fn ml_kem_public(public: &[u8; PUBLIC_LEN]) -> Result<EncapsulationKey, CryptoFailure> {
+    let (ml_kem, _) = split::<ML_KEM_PUBLIC_LEN, 32>(public)?;
+    TryKeyInit::new(ml_kem.into()).map_err(|_| CryptoFailure)
+}
+
+fn split<const A: usize, const B: usize>(bytes: &[u8]) -> Result<(&[u8; A], &[u8; B]), CryptoFailure> {
+    let (head, tail) = bytes.split_first_chunk::<A>().ok_or(CryptoFailure)?;
+    Ok((head, tail.try_into().map_err(|_| CryptoFailure)?))
+}
+
+fn join<const N: usize>(head: &[u8], tail: &[u8; 32]) -> Result<[u8; N], CryptoFailure> {
+    [head, tail].concat().try_into().map_err(|_| CryptoFailure)
+}
