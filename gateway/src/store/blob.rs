@@ -15,10 +15,11 @@ use super::StoreError;
 pub struct BlobKey(String);
 
 impl BlobKey {
-    /// Envelope of a transfer: header, block, manifest box, seal, leaf list (32 segments or fewer), and the part if it came with the seal.
+    /// Envelope of a transfer: header, block, manifest box, seal, leaf list (32 segments or fewer), and the part if it came with
+    /// the seal. `seal` is the hash of the seal, so that of two seals for one transfer neither overwrites the other.
     #[must_use]
-    pub fn envelope(transfer: &sealpost_proto::id::TransferId) -> Self {
-        Self(format!("transfers/{transfer}/envelope"))
+    pub fn envelope(transfer: &sealpost_proto::id::TransferId, seal: &sealpost_proto::id::Hash) -> Self {
+        Self(format!("transfers/{transfer}/envelope-{seal}"))
     }
 
     /// A stored part. `root` is its subtree root, so that a part sealed anew never overwrites the one before it.

@@ -11,31 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::domain::{Change, Key, LeafDraft, Loaded};
-
-/// When a decision is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    /// Milliseconds of unix time, never decreasing.
-    pub millis: u64,
-}
-
-impl Stamp {
-    /// Whole seconds of unix time.
-    #[must_use]
-    pub fn seconds(&self) -> u64 {
-        self.millis / 1000
-    }
-}
-
-/// What a decision does: changes of state and leaves of the audit log, as one record.
-#[derive(Debug, Clone, Default)]
-pub struct Effects {
-    /// Applied in order.
-    pub changes: Vec<Change>,
-    /// Appended in order.
-    pub leaves: Vec<LeafDraft>,
-}
+use crate::domain::{Key, Loaded};
+pub use crate::domain::{Effects, Stamp};
 
 /// Witness that a decision is durable. Only a ledger can make one.
 #[derive(Debug, Clone)]

@@ -4,7 +4,14 @@
 //! [`StoreError`]. Nothing here knows a rule: rules live in `domain`.
 
 pub mod blob;
+#[cfg(any(test, feature = "test-util"))]
+pub mod contract;
+mod durable;
+pub mod embedded;
+pub mod folder;
+pub mod fs;
 pub mod ledger;
+pub mod open;
 pub mod share;
 pub mod views;
 

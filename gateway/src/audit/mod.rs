@@ -1,0 +1,1 @@
+//! Checkpoints of both logs: reads the ledger, signs what extends what was signed before.

@@ -1,0 +1,289 @@
+//! The journal: the one truth of a single-node gateway (security.md 9.2). Knows frames and files, not what records say.
+//!
+//! Life of a record: [`Journal::make_room`] -> [`Journal::append`] writes one frame for the whole group, then one fdatasync
+//! -> acknowledged. Files of 64 MiB are reserved, synced and named before their first frame is written. At start every
+//! frame is read in order; an end that was torn by a crash is wiped, anything else that does not fit stops the start.
+//! After a failed write or sync nothing is ever written again by this process.
+
+mod format;
+mod io;
+mod read;
+mod scan;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::format::{HEADER_LEN, Header, HeaderError, MAX_FRAME_LEN, VERSION, encode_frame};
+pub(crate) use self::format::{MAX_RECORD_LEN, has_room};
+pub(crate) use self::io::{FileIo, SystemIo};
+pub(crate) use self::read::JournalReader;
+use self::scan::{End, Next, scan};
+use crate::random::Random;
+use crate::store::durable;
+use crate::store::open::OpenError;
+
+/// Length of a journal file.
+pub(crate) const FILE_LEN: u64 = 64 * 1024 * 1024;
+const EXTENSION: &str = "journal";
+const UNFINISHED: &str = "next.unfinished";
+
+/// Where a frame lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Number of the file, from 0.
+    pub(crate) file: u32,
+    /// Offset in it.
+    pub(crate) offset: u32,
+}
+
+/// How a journal is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// Length of new files; at least a header and the longest frame.
+    pub(crate) file_len: u64,
+    /// How files are touched.
+    pub(crate) io: Arc<dyn FileIo>,
+    /// Draws what the first file continues from.
+    pub(crate) random: Arc<dyn Random>,
+}
+
+/// The journal, open for appending.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    options: Options,
+    current: File,
+    offset: usize,
+    next: Next,
+    reader: JournalReader,
+    failed: bool,
+}
+
+/// A record found at start.
+#[derive(Debug)]
+pub(crate) struct Replayed<'a> {
+    /// Its number, from 1.
+    pub(crate) seq: u64,
+    /// Where its frame lies.
+    pub(crate) position: Position,
+    /// Its bytes.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Journal {
+    /// Opens the journal, or begins one, and hands every record to `visit` in order.
+    pub(crate) fn open(
+        options: Options,
+        visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), String>,
+    ) -> Result<Self, OpenError> {
+        let folder = options.folder.clone();
+        let unfinished = folder.join(UNFINISHED);
+        durable::remove(&unfinished).map_err(OpenError::io(&unfinished, "removed"))?;
+        let mut paths = list(&folder)?;
+        if paths.is_empty() {
+            paths.push(begin(&options)?);
+        }
+        let (next, end) = replay(&paths, visit)?;
+        let last = paths
+            .last()
+            .ok_or_else(|| OpenError::corrupt(&folder, 0, "it has no files"))?;
+        let current = repair_end(&options, last, &end)?;
+        Ok(Self {
+            current,
+            offset: end.offset,
+            next,
+            reader: JournalReader::new(paths),
+            options,
+            failed: false,
+        })
+    }
+
+    /// Number that the next record will get.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next.seq
+    }
+
+    /// A reader of frames that were appended or replayed.
+    pub(crate) fn reader(&self) -> JournalReader {
+        self.reader.clone()
+    }
+
+    /// Makes sure that a frame of any length fits, so that a full disk is noticed before anything is decided.
+    pub(crate) fn make_room(&mut self) -> std::io::Result<()> {
+        if self.failed {
+            return Err(failed());
+        }
+        if (self.offset + MAX_FRAME_LEN) as u64 <= self.options.file_len {
+            return Ok(());
+        }
+        let header = Header {
+            first_seq: self.next.seq,
+            continues: self.next.previous,
+        };
+        let (path, file) = create(&self.options, &header)?;
+        self.reader.push(path);
+        self.current = file;
+        self.offset = HEADER_LEN;
+        Ok(())
+    }
+
+    /// Appends one frame of `records` and answers when it is durable. After an error the journal takes nothing more.
+    pub(crate) fn append(&mut self, records: &[Vec<u8>]) -> std::io::Result<Position> {
+        if self.failed {
+            return Err(failed());
+        }
+        // Until the frame is known to be durable, it must be taken for torn.
+        self.failed = true;
+        let frame = encode_frame(self.next.seq, &self.next.previous, records)
+            .filter(|frame| (self.offset + frame.len()) as u64 <= self.options.file_len)
+            .ok_or_else(|| std::io::Error::other("the frame is longer than the room made for it"))?;
+        self.options.io.write_at(&self.current, &frame, self.offset as u64)?;
+        self.options.io.sync(&self.current)?;
+        let position = Position {
+            file: self.reader.last(),
+            offset: u32::try_from(self.offset).map_err(std::io::Error::other)?,
+        };
+        self.offset += frame.len();
+        self.next.seq += records.len() as u64;
+        if let Some(hash) = frame.last_chunk() {
+            self.next.previous = *hash;
+        }
+        self.failed = false;
+        Ok(position)
+    }
+}
+
+fn failed() -> std::io::Error {
+    std::io::Error::other("an earlier write to the journal failed")
+}
+
+/// The journal's files in order.
+fn list(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
+    let read = || -> std::io::Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    };
+    read().map_err(OpenError::io(folder, "listed"))
+}
+
+fn path_of(folder: &Path, first_seq: u64) -> PathBuf {
+    // As wide as the largest number, so that the order of names is the order of records.
+    folder.join(format!("{first_seq:020}.{EXTENSION}"))
+}
+
+fn begin(options: &Options) -> Result<PathBuf, OpenError> {
+    let mut continues = [0; 32];
+    let create = || {
+        options.random.fill(&mut continues)?;
+        let header = Header {
+            first_seq: 1,
+            continues,
+        };
+        create(options, &header)
+    };
+    let mut create = create;
+    let (path, _) = create().map_err(OpenError::io(&options.folder, "given its first journal file"))?;
+    Ok(path)
+}
+
+/// Creates a file: reserved, headed and synced before it has its name, and the name synced before it is used.
+fn create(options: &Options, header: &Header) -> std::io::Result<(PathBuf, File)> {
+    let unfinished = options.folder.join(UNFINISHED);
+    let path = path_of(&options.folder, header.first_seq);
+    durable::remove(&unfinished)?;
+    let file = durable::create_new(&unfinished)?;
+    options.io.allocate(&file, options.file_len)?;
+    options.io.write_at(&file, &header.encode(), 0)?;
+    // fsync, not fdatasync: the reservation is metadata.
+    file.sync_all()?;
+    fs::rename(&unfinished, &path)?;
+    durable::sync_folder(&options.folder)?;
+    Ok((path, file))
+}
+
+/// Reads all files in order; returns what comes next and how the last file ends.
+fn replay(
+    paths: &[PathBuf],
+    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), String>,
+) -> Result<(Next, End), OpenError> {
+    let mut next = None;
+    let mut end = End { offset: 0, dirty: 0 };
+    for (number, path) in paths.iter().enumerate() {
+        let file = u32::try_from(number).map_err(|_| OpenError::corrupt(path, 0, "there are too many files"))?;
+        let bytes = fs::read(path).map_err(OpenError::io(path, "read"))?;
+        let header = read_header(path, &bytes)?;
+        let next = next.get_or_insert(Next {
+            seq: 1,
+            previous: header.continues,
+        });
+        if (header.first_seq, header.continues) != (next.seq, next.previous) {
+            let what = format!(
+                "it begins with record {}, but record {} is due: a file before it is missing or does not belong here",
+                header.first_seq, next.seq
+            );
+            return Err(OpenError::corrupt(path, 0, what));
+        }
+        let visit_frame = |offset: usize, frame: &format::Frame<'_>| {
+            let offset = u32::try_from(offset).map_err(|_| "the file is too long".to_owned())?;
+            let position = Position { file, offset };
+            for (seq, bytes) in (frame.first_seq..).zip(&frame.records) {
+                visit(Replayed { seq, position, bytes })?;
+            }
+            Ok(())
+        };
+        end = scan(&bytes, HEADER_LEN, next, visit_frame)
+            .map_err(|damage| OpenError::corrupt(path, damage.offset as u64, damage.what))?;
+        let is_last = number + 1 == paths.len();
+        if !is_last && end.dirty > end.offset {
+            return Err(OpenError::corrupt(
+                path,
+                end.offset as u64,
+                "the frame is not readable, and more files follow",
+            ));
+        }
+    }
+    let next = next.ok_or_else(|| OpenError::corrupt(Path::new("journal"), 0, "it has no files"))?;
+    Ok((next, end))
+}
+
+fn read_header(path: &Path, bytes: &[u8]) -> Result<Header, OpenError> {
+    let decoded = bytes.first_chunk().ok_or(HeaderError::Damaged).and_then(Header::decode);
+    decoded.map_err(|error| match error {
+        HeaderError::Damaged => OpenError::corrupt(path, 0, "this is not the header of a journal file"),
+        HeaderError::Version(found) => OpenError::Version {
+            file: path.to_owned(),
+            found,
+            known: VERSION,
+        },
+    })
+}
+
+/// Opens the last file for appending; wipes a torn frame, and reserves again what a copy may have lost.
+fn repair_end(options: &Options, path: &Path, end: &End) -> Result<File, OpenError> {
+    let open = || {
+        let file = durable::open_existing(path)?;
+        if end.dirty > end.offset {
+            let (from, to) = (end.offset, end.dirty);
+            tracing::warn!(file = %path.display(), from, to, "dropping a frame that was never acknowledged");
+            options.io.write_at(&file, &vec![0; to - from], from as u64)?;
+        }
+        if file.metadata()?.len() < options.file_len {
+            options.io.allocate(&file, options.file_len)?;
+        }
+        file.sync_all()?;
+        Ok(file)
+    };
+    open().map_err(OpenError::io(path, "made ready for writing"))
+}
+
+#[cfg(test)]
+mod tests;

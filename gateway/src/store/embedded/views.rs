@@ -1,0 +1,123 @@
+//! Indices behind the questions of [`crate::store::views`], kept from what records changed.
+//!
+//! The position of a transfer is the number of the record that brought it into a list. What an index needs of a transfer is
+//! read in [`Facts::of`] alone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
+
+use sealpost_proto::id::{InviteId, Label, TransferId};
+
+use crate::domain::Transfer;
+
+/// Lists by person, and by time.
+#[derive(Debug, Default)]
+pub(super) struct Indices {
+    inbox: Listing,
+    sent: Listing,
+    /// Of listed transfers.
+    positions: HashMap<TransferId, u64>,
+    due: BTreeSet<(u64, TransferId)>,
+    invites: BTreeSet<InviteId>,
+}
+
+impl Indices {
+    /// Notes that record `seq` changed a transfer.
+    pub(super) fn transfer(&mut self, seq: u64, id: &TransferId, before: Option<&Transfer>, after: Option<&Transfer>) {
+        let before = before.map(Facts::of).unwrap_or_default();
+        let after = after.map(Facts::of).unwrap_or_default();
+        if before.due != after.due {
+            before.due.map(|time| self.due.remove(&(time, *id)));
+            after.due.map(|time| self.due.insert((time, *id)));
+        }
+        if before.sender == after.sender && before.recipients == after.recipients {
+            return;
+        }
+        let position = *self.positions.entry(*id).or_insert(seq);
+        self.sent
+            .replace(position, id, before.sender.as_slice(), after.sender.as_slice());
+        self.inbox.replace(position, id, &before.recipients, &after.recipients);
+        if after.sender.is_none() && after.recipients.is_empty() {
+            self.positions.remove(id);
+        }
+    }
+
+    /// Notes that an invitation is or is no longer there.
+    pub(super) fn invite(&mut self, id: &InviteId, exists: bool) {
+        if exists {
+            self.invites.insert(*id);
+        } else {
+            self.invites.remove(id);
+        }
+    }
+
+    pub(super) fn inbox(&self) -> &Listing {
+        &self.inbox
+    }
+
+    pub(super) fn sent(&self) -> &Listing {
+        &self.sent
+    }
+
+    pub(super) fn invites(&self) -> impl Iterator<Item = &InviteId> {
+        self.invites.iter()
+    }
+
+    /// Transfers with work at `now`, those that wait longest first.
+    pub(super) fn due(&self, now: u64) -> impl Iterator<Item = &TransferId> {
+        self.due
+            .iter()
+            .take_while(move |(time, _)| *time <= now)
+            .map(|(_, id)| id)
+    }
+}
+
+/// Transfers by person, in the order of their positions.
+#[derive(Debug, Default)]
+pub(super) struct Listing(BTreeSet<(Label, u64, TransferId)>);
+
+impl Listing {
+    fn replace(&mut self, position: u64, id: &TransferId, before: &[Label], after: &[Label]) {
+        for label in before {
+            self.0.remove(&(*label, position, *id));
+        }
+        for label in after {
+            self.0.insert((*label, position, *id));
+        }
+    }
+
+    /// Newest first, positions below `before`.
+    pub(super) fn page(&self, label: &Label, before: Option<u64>) -> impl Iterator<Item = (u64, &TransferId)> {
+        let below = before.map_or(Some(u64::MAX), |before| before.checked_sub(1));
+        let range = below.map(|below| range_of(label, below));
+        let found = range.map(|range| self.0.range(range)).into_iter().flatten().rev();
+        found.map(|(_, position, id)| (*position, id))
+    }
+}
+
+fn range_of(label: &Label, last: u64) -> RangeInclusive<(Label, u64, TransferId)> {
+    let first_id = TransferId::from_bytes([0; 16]);
+    let last_id = TransferId::from_bytes([0xff; 16]);
+    (*label, 0, first_id)..=(*label, last, last_id)
+}
+
+/// What the indices need to know of a transfer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Facts {
+    /// In whose list of sent transfers it stands.
+    sender: Option<Label>,
+    /// In whose inboxes it stands.
+    recipients: Vec<Label>,
+    /// From when on the sweep has work with it, unix seconds.
+    due: Option<u64>,
+}
+
+impl Facts {
+    fn of(transfer: &Transfer) -> Self {
+        Self {
+            sender: Some(transfer.sender),
+            recipients: Vec::new(),
+            due: None,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Blobs as files in the data folder (ADAPTER of [`crate::store::blob`]).
+//!
+//! Life of a blob: a temporary file in `tmp/` -> bytes in batches of 1 MiB, written off the async threads -> fdatasync ->
+//! rename to `blobs/<kind>/<first two digits of the id>/<id>.<rest>` -> fsync of that folder. There is one folder for each of
+//! the 256 beginnings of an id, so that a new transfer makes no new folder. Temporary files of a process that died are
+//! removed at start; the lock on the data folder keeps those of a living one safe.
+//!
+//! Tested on ext4. A file system must keep what fsync promised, and order a rename after the data it names.
+
+mod buffers;
+mod writer;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::buffers::Buffers;
+use self::writer::FsWriter;
+use super::StoreError;
+use super::blob::{BlobKey, BlobStore, BlobWriter};
+use super::durable::{self, TempFile};
+use super::folder::PrivateFolder;
+use super::open::OpenError;
+
+const BLOBS: &str = "blobs";
+const TEMPORARY: &str = "tmp";
+
+/// Blobs as files in the data folder.
+#[derive(Debug)]
+pub struct FsBlobs {
+    places: Arc<Places>,
+    buffers: Arc<Buffers>,
+}
+
+impl FsBlobs {
+    /// Opens the store in `folder` and removes what uploads of an earlier process left behind.
+    ///
+    /// # Errors
+    /// [`OpenError::Io`].
+    pub fn open(folder: &PrivateFolder) -> Result<Self, OpenError> {
+        let temporary = folder.subfolder(TEMPORARY)?;
+        remove_abandoned(&temporary).map_err(OpenError::io(&temporary, "cleaned"))?;
+        let places = Places {
+            blobs: folder.subfolder(BLOBS)?,
+            temporary,
+            next: AtomicU64::new(0),
+            _folder: folder.clone(),
+        };
+        Ok(Self {
+            places: Arc::new(places),
+            buffers: Buffers::new(),
+        })
+    }
+}
+
+#[async_trait]
+impl BlobStore for FsBlobs {
+    async fn writer(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
+        let places = Arc::clone(&self.places);
+        let file = blocking(move || places.temporary_file()).await?;
+        let writer = FsWriter::new(file, Arc::clone(&self.places), Arc::clone(&self.buffers));
+        Ok(Box::new(writer))
+    }
+
+    async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), StoreError> {
+        let places = Arc::clone(&self.places);
+        let target = places.path_of(key);
+        blocking(move || {
+            let mut file = places.temporary_file()?;
+            file.write_all(&bytes)?;
+            publish(file, &target)
+        })
+        .await
+    }
+
+    async fn len(&self, key: &BlobKey) -> Result<u64, StoreError> {
+        let path = self.places.path_of(key);
+        reading(move || Ok(fs::metadata(path)?.len())).await
+    }
+
+    async fn get(&self, key: &BlobKey, offset: u64, len: u64) -> Result<Bytes, StoreError> {
+        let path = self.places.path_of(key);
+        reading(move || read_range(&path, offset, len)).await
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), StoreError> {
+        let path = self.places.path_of(key);
+        blocking(move || {
+            if !path.exists() {
+                return Ok(());
+            }
+            durable::remove(&path)?;
+            durable::sync_folder(durable::parent_of(&path))
+        })
+        .await
+    }
+}
+
+/// Where files lie.
+#[derive(Debug)]
+struct Places {
+    blobs: PathBuf,
+    temporary: PathBuf,
+    next: AtomicU64,
+    /// Keeps the lock.
+    _folder: PrivateFolder,
+}
+
+impl Places {
+    /// `blobs/<kind>/<first two of the id>/<id>.<rest>`; a key has no dots of its own.
+    fn path_of(&self, key: &BlobKey) -> PathBuf {
+        let (kind, rest) = key.as_str().split_once('/').unwrap_or(("other", key.as_str()));
+        let name = rest.replace('/', ".");
+        let prefix: String = name.chars().take(2).collect();
+        self.blobs.join(kind).join(prefix).join(name)
+    }
+
+    fn temporary_file(&self) -> io::Result<TempFile> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        TempFile::create(self.temporary.join(number.to_string()))
+    }
+}
+
+/// Makes a finished file durable under its name.
+fn publish(file: TempFile, target: &Path) -> io::Result<()> {
+    durable::create_folder(durable::parent_of(target))?;
+    file.persist(target)
+}
+
+fn read_range(path: &Path, offset: u64, len: u64) -> io::Result<Bytes> {
+    let file = File::open(path)?;
+    let available = file.metadata()?.len().saturating_sub(offset).min(len);
+    let available = usize::try_from(available).map_err(io::Error::other)?;
+    let mut bytes = vec![0; available];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes.into())
+}
+
+fn remove_abandoned(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        durable::remove(&entry?.path())?;
+    }
+    Ok(())
+}
+
+/// Runs file work off the async threads.
+async fn blocking<T, F>(work: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> io::Result<T> + Send + 'static,
+{
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
+    done.flatten().map_err(StoreError::Unavailable)
+}
+
+/// As [`blocking`], for what may not be there.
+async fn reading<T, F>(work: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> io::Result<T> + Send + 'static,
+{
+    blocking(work).await.map_err(|error| match error {
+        StoreError::Unavailable(cause) if cause.kind() == io::ErrorKind::NotFound => StoreError::NotFound,
+        other => other,
+    })
+}
