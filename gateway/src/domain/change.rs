@@ -1,16 +1,76 @@
 //! What a record of the ledger can say.
 
-use sealpost_proto::id::{Hash, InviteId, Label, TransferId};
+use sealpost_proto::api::PostedKeys;
+use sealpost_proto::encoding::Base64;
+use sealpost_proto::id::{Address, Hash, InviteId, Label, OpeningId, OrgId, PublicKey, TransferId};
 use sealpost_proto::log::{Actor, EventType, LeafOutcome, Object};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::state::Key;
+use super::transfer::{Sealed, ShredCause};
 
 /// One change of state. Written to the journal as JSON: variants and fields are never renamed, only added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "c", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
+    /// The organisation was founded; its statements follow in the same record.
+    OrganisationFounded {
+        /// The organisation.
+        org: OrgId,
+        /// Its first administrator.
+        owner: Label,
+    },
+    /// A statement was taken as the next of the directory log.
+    StatementTaken {
+        /// The signed note.
+        text: String,
+    },
+    /// Mail for a label goes to this address.
+    AddressBound {
+        /// The label.
+        label: Label,
+        /// The address.
+        address: Address,
+    },
+    /// An invitation was made.
+    InviteCreated {
+        /// The invitation.
+        invite: InviteId,
+        /// Whom it is for.
+        label: Label,
+        /// The invitee's address.
+        address: Address,
+        /// The registrar who invites.
+        by: Label,
+        /// When, unix seconds.
+        at: u64,
+        /// Until when it may be used, unix seconds.
+        expires_at: u64,
+        /// SHA-256 of what proves knowledge of its secret.
+        auth_sha256: Hash,
+        /// The registrar's sealed copy of its secret.
+        secret_box: Base64,
+    },
+    /// An invitee posted keys.
+    InvitePosted {
+        /// The invitation.
+        invite: InviteId,
+        /// What was posted.
+        keys: PostedKeys,
+    },
+    /// The device of an invitee waits for a registrar.
+    DeviceWaiting {
+        /// The device.
+        device: PublicKey,
+        /// The invitation to which it was posted.
+        invite: InviteId,
+    },
+    /// A registrar confirmed what was posted.
+    InviteConfirmed {
+        /// The invitation.
+        invite: InviteId,
+    },
     /// A sender announced a transfer.
     TransferAnnounced {
         /// The transfer.
@@ -33,12 +93,84 @@ pub enum Change {
         /// Subtree root over its segments.
         root: Hash,
     },
-    /// An invitation was made.
-    InviteCreated {
-        /// The invitation.
-        invite: InviteId,
-        /// Whom it is for.
+    /// A transfer was sealed: from here on it exists for its recipients. One that came whole was never announced.
+    TransferSealed {
+        /// The transfer.
+        transfer: TransferId,
+        /// Its sender.
+        sender: Label,
+        /// What was sealed.
+        sealed: Box<Sealed>,
+    },
+    /// A recipient's device made an opening.
+    TransferOpened {
+        /// The transfer.
+        transfer: TransferId,
+        /// The opening.
+        opening: OpeningId,
+        /// Whose.
         label: Label,
+        /// The device that it is bound to.
+        device: PublicKey,
+        /// When, unix seconds.
+        at: u64,
+        /// Whether it counts against the recipient's limit.
+        counted: bool,
+        /// The kept request: signature base, LF, body.
+        request: String,
+    },
+    /// The same device asked again within its opening.
+    TransferReopened {
+        /// The transfer.
+        transfer: TransferId,
+        /// The opening.
+        opening: OpeningId,
+        /// The kept request: signature base, LF, body.
+        request: String,
+    },
+    /// A recipient's receipt was countersigned.
+    ReceiptTaken {
+        /// The transfer.
+        transfer: TransferId,
+        /// The opening that it is about.
+        opening: OpeningId,
+        /// Whether it says *verified* (else *rejected*).
+        verified: bool,
+        /// When, unix seconds.
+        at: u64,
+        /// The receipt with both signatures.
+        receipt: String,
+    },
+    /// The release share has to be destroyed, and nothing may be released any more.
+    TransferShredded {
+        /// The transfer.
+        transfer: TransferId,
+        /// Why.
+        cause: ShredCause,
+        /// When, unix seconds.
+        at: u64,
+    },
+    /// The share's row is gone.
+    ShareDestroyed {
+        /// The transfer.
+        transfer: TransferId,
+        /// When, unix seconds.
+        at: u64,
+    },
+    /// Parts and envelope of a shredded transfer are gone.
+    CiphertextSwept {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// An announced transfer was not sealed in time: it takes no parts and no seal any more.
+    TransferAbandoned {
+        /// The transfer.
+        transfer: TransferId,
+    },
+    /// The parts of an abandoned transfer are gone, and with them the transfer.
+    TransferRemoved {
+        /// The transfer.
+        transfer: TransferId,
     },
 }
 
@@ -47,8 +179,24 @@ impl Change {
     #[must_use]
     pub fn key(&self) -> Key {
         match self {
-            Self::TransferAnnounced { transfer, .. } | Self::PartStored { transfer, .. } => Key::Transfer(*transfer),
-            Self::InviteCreated { invite, .. } => Key::Invite(*invite),
+            Self::OrganisationFounded { .. }
+            | Self::StatementTaken { .. }
+            | Self::AddressBound { .. }
+            | Self::DeviceWaiting { .. } => Key::Organisation,
+            Self::InviteCreated { invite, .. }
+            | Self::InvitePosted { invite, .. }
+            | Self::InviteConfirmed { invite } => Key::Invite(*invite),
+            Self::TransferAnnounced { transfer, .. }
+            | Self::PartStored { transfer, .. }
+            | Self::TransferSealed { transfer, .. }
+            | Self::TransferOpened { transfer, .. }
+            | Self::TransferReopened { transfer, .. }
+            | Self::ReceiptTaken { transfer, .. }
+            | Self::TransferShredded { transfer, .. }
+            | Self::ShareDestroyed { transfer, .. }
+            | Self::CiphertextSwept { transfer }
+            | Self::TransferAbandoned { transfer }
+            | Self::TransferRemoved { transfer } => Key::Transfer(*transfer),
         }
     }
 }

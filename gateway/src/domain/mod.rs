@@ -1,16 +1,21 @@
 //! RULES, pure and synchronous: the aggregates (transfer, invite, organisation), and decide and apply for each command.
 //!
-//! No I/O, no clock: time comes with the [`crate::store::ledger::Stamp`]. A decision reads the aggregates it named and returns
-//! changes and leaves; applying a change cannot fail, because what can go wrong was refused before it was written.
+//! No I/O, no clock: time comes with the [`Stamp`]. A decision reads the aggregates it named and returns changes and leaves;
+//! applying a change cannot fail, because what can go wrong was refused before it was written.
 
 mod change;
+mod decision;
+mod enrolment;
 mod invite;
 mod organisation;
 mod state;
 mod transfer;
 
 pub use change::{Change, LeafDraft};
+pub use decision::{Decision, Effects, Refusal, Requester, Stamp, object};
 pub use invite::Invite;
-pub use organisation::Organisation;
+pub use organisation::{LoggedStatement, Organisation};
 pub use state::{Key, Loaded, State};
-pub use transfer::Transfer;
+pub use transfer::{
+    CIPHERTEXT_GRACE, EnvelopeSizes, Opening, Recipient, Sealed, ShredCause, Shredded, StoredPart, Transfer,
+};

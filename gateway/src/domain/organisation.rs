@@ -1,15 +1,111 @@
-//! The organisation of this gateway: its directory and the addresses behind the labels.
+//! The organisation of this gateway: its directory with the log behind it, and the addresses behind the labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use sealpost_proto::id::{Address, Label};
-use sealpost_proto::key::Directory;
+use sealpost_proto::id::{Address, Hash, InviteId, Label, OrgId, PublicKey};
+use sealpost_proto::key::{Directory, SignedStatement, StatementType};
+use sealpost_proto::tree::{Tree, leaf_hash};
+
+/// A statement as it stands in the directory log.
+#[derive(Debug)]
+pub struct LoggedStatement {
+    /// The signed note.
+    pub text: String,
+    /// Its type.
+    pub kind: StatementType,
+    /// Its leaf in the directory log.
+    pub leaf: String,
+}
 
 /// The organisation; empty before `org init`.
 #[derive(Debug, Clone, Default)]
 pub struct Organisation {
     /// Statements applied, once there is an organisation.
     pub directory: Option<Directory>,
+    /// The first administrator, who may read the audit log.
+    pub owner: Option<Label>,
     /// Addresses by label, for routing and display.
     pub addresses: BTreeMap<Label, Address>,
+    /// Statements in log order.
+    pub statements: Vec<Arc<LoggedStatement>>,
+    /// Devices of invitees who wait for a registrar.
+    pub waiting: BTreeMap<PublicKey, InviteId>,
+    by_hash: HashMap<Hash, usize>,
+    tree: Tree,
+    /// Heads of the directory log at sizes 1, 2, ...
+    heads: Vec<Hash>,
+}
+
+impl Organisation {
+    /// Size of the directory log.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.statements.len() as u64
+    }
+
+    /// Head of the directory log.
+    #[must_use]
+    pub fn head(&self) -> Hash {
+        Hash::from_bytes(self.tree.head())
+    }
+
+    /// Head that the directory log had at `size`; none for a size that it has not reached.
+    #[must_use]
+    pub fn head_at(&self, size: u64) -> Option<Hash> {
+        let Some(index) = size.checked_sub(1) else {
+            return Some(Hash::from_bytes(Tree::new().head()));
+        };
+        self.heads.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// The statement with this hash.
+    #[must_use]
+    pub fn statement(&self, hash: &Hash) -> Option<&LoggedStatement> {
+        let index = self.by_hash.get(hash)?;
+        self.statements.get(*index).map(AsRef::as_ref)
+    }
+
+    /// Whether this label may enrol people at `now` (unix seconds).
+    #[must_use]
+    pub fn is_registrar(&self, label: &Label, now: u64) -> bool {
+        self.directory.as_ref().is_some_and(|d| d.is_registrar(label, now))
+    }
+
+    /// Whether this label may read the audit log.
+    #[must_use]
+    pub fn is_auditor(&self, label: &Label) -> bool {
+        self.owner == Some(*label)
+    }
+
+    /// Takes the organisation that was founded.
+    pub(super) fn found(&mut self, org: OrgId, owner: Label) {
+        self.directory = Some(Directory::new(org));
+        self.owner = Some(owner);
+    }
+
+    /// Takes a statement that was decided. It was checked then, and the same check of the same state has the same result.
+    pub(super) fn take(&mut self, text: &str) {
+        let Ok(signed) = text.parse::<SignedStatement>() else {
+            return;
+        };
+        let Some(directory) = self.directory.as_mut() else {
+            return;
+        };
+        if directory.apply(&signed).is_err() {
+            return;
+        }
+        let leaf = signed.leaf();
+        self.tree.push(leaf_hash(leaf.as_bytes()));
+        self.heads.push(self.head());
+        self.by_hash.insert(signed.hash(), self.statements.len());
+        if let Some(device) = super::enrolment::device_key(&signed) {
+            self.waiting.remove(&device);
+        }
+        self.statements.push(Arc::new(LoggedStatement {
+            text: text.to_owned(),
+            kind: signed.statement().kind(),
+            leaf,
+        }));
+    }
 }

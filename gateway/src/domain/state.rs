@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sealpost_proto::id::{InviteId, TransferId};
 
+use super::transfer::Sealed;
 use super::{Change, Invite, Organisation, Transfer};
 
 /// Name of an aggregate.
@@ -75,40 +76,71 @@ impl State {
 
     /// Applies a change that was decided and made durable.
     pub fn apply(&mut self, change: &Change) {
+        match change.key() {
+            Key::Organisation => self.apply_to_organisation(change),
+            Key::Invite(id) => self.apply_to_invite(id, change),
+            Key::Transfer(id) => self.apply_to_transfer(id, change),
+        }
+    }
+
+    /// Every transfer, for whoever builds an index over the state.
+    pub fn transfers(&self) -> impl Iterator<Item = &Arc<Transfer>> {
+        self.transfers.values()
+    }
+
+    /// Every invitation.
+    pub fn invites(&self) -> impl Iterator<Item = &Arc<Invite>> {
+        self.invites.values()
+    }
+
+    fn apply_to_organisation(&mut self, change: &Change) {
+        let organisation = Arc::make_mut(&mut self.organisation);
         match change {
-            Change::TransferAnnounced {
-                transfer,
-                sender,
-                bytes,
-                at,
-            } => {
-                let announced = Transfer {
-                    id: *transfer,
-                    sender: *sender,
-                    bytes: *bytes,
-                    announced_at: *at,
-                    parts: BTreeMap::new(),
-                };
-                self.transfers.insert(*transfer, Arc::new(announced));
+            Change::OrganisationFounded { org, owner } => organisation.found(*org, *owner),
+            Change::StatementTaken { text } => organisation.take(text),
+            Change::AddressBound { label, address } => {
+                organisation.addresses.insert(*label, address.clone());
             }
-            Change::PartStored {
-                transfer,
-                number,
-                len,
-                root,
-            } => {
-                if let Some(transfer) = self.transfers.get_mut(transfer) {
-                    Arc::make_mut(transfer).parts.insert(*number, (*len, *root));
+            Change::DeviceWaiting { device, invite } => {
+                organisation.waiting.insert(*device, *invite);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_to_invite(&mut self, id: InviteId, change: &Change) {
+        if let Some(invite) = Invite::created(change) {
+            self.invites.insert(id, Arc::new(invite));
+            return;
+        }
+        let Some(invite) = self.invites.get_mut(&id).map(Arc::make_mut) else {
+            return;
+        };
+        match change {
+            Change::InvitePosted { keys, .. } => invite.posted = Some(keys.clone()),
+            Change::InviteConfirmed { .. } => invite.is_confirmed = true,
+            _ => {}
+        }
+    }
+
+    fn apply_to_transfer(&mut self, id: TransferId, change: &Change) {
+        match change {
+            Change::TransferRemoved { .. } => {
+                self.transfers.remove(&id);
+            }
+            Change::TransferAnnounced { sender, bytes, at, .. } => {
+                let transfer = Transfer::announced(id, *sender, *bytes, *at);
+                self.transfers.insert(id, Arc::new(transfer));
+            }
+            Change::TransferSealed { sender, sealed, .. } => {
+                let unannounced = || Arc::new(Transfer::announced(id, *sender, sealed.payload_len, sealed.sealed_at));
+                let transfer = self.transfers.entry(id).or_insert_with(unannounced);
+                Arc::make_mut(transfer).sealed = Some(Sealed::clone(sealed));
+            }
+            _ => {
+                if let Some(transfer) = self.transfers.get_mut(&id) {
+                    Arc::make_mut(transfer).apply(change);
                 }
-            }
-            Change::InviteCreated { invite, label } => {
-                self.invites.insert(
-                    *invite,
-                    Arc::new(Invite {
-                        id: *invite,
-                        label: *label,
-                    }),
-                );
             }
         }
     }

@@ -1,8 +1,25 @@
-//! A transfer, from announced to shredded.
+//! A transfer, from announced to shredded: what it is and what follows from that. Commands on it are decided elsewhere.
 
 use std::collections::BTreeMap;
 
-use sealpost_proto::id::{Hash, Label, TransferId};
+use sealpost_proto::api::{OPENING_LIFETIME, PublicLabel, RecipientState, TransferState, UNSEALED_LIFETIME};
+use sealpost_proto::encoding::Base64;
+use sealpost_proto::id::{Hash, Kid, Label, OpeningId, PublicKey, TransferId};
+use serde::{Deserialize, Serialize};
+
+use super::Change;
+
+/// Time for which the ciphertext stays after its share was destroyed, in seconds: downloads that run may end.
+pub const CIPHERTEXT_GRACE: u64 = 48 * 3_600;
+
+/// A part that is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPart {
+    /// Stored bytes.
+    pub len: u64,
+    /// Subtree root over its segments.
+    pub root: Hash,
+}
 
 /// A transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +30,359 @@ pub struct Transfer {
     pub sender: Label,
     /// Announced stored bytes.
     pub bytes: u64,
-    /// When it was announced, unix seconds.
+    /// When it was announced, unix seconds; for one that came whole, when it was sealed.
     pub announced_at: u64,
-    /// Parts that are durable: length and root.
-    pub parts: BTreeMap<u32, (u64, Hash)>,
+    /// Parts that are durable. Empty for a transfer that came whole: its part is in the envelope.
+    pub parts: BTreeMap<u32, StoredPart>,
+    /// It was not sealed in time and is being removed.
+    pub is_abandoned: bool,
+    /// What was sealed.
+    pub sealed: Option<Sealed>,
+    /// Openings by id.
+    pub openings: BTreeMap<OpeningId, Opening>,
+    /// Set when the share has to be destroyed.
+    pub shredded: Option<Shredded>,
+}
+
+/// What was sealed: written once, but for the recipients' progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The header's 248 bytes.
+    pub header: Base64,
+    /// The seal's 224 bytes.
+    pub seal: Base64,
+    /// Header hash (HH).
+    pub hh: Hash,
+    /// Segments.
+    pub segments: u64,
+    /// Stored bytes of the payload.
+    pub payload_len: u64,
+    /// Root over the leaves of the stored segments.
+    pub payload_root: Hash,
+    /// `H("manifest-box", box)`.
+    pub mic: Hash,
+    /// When the sender sealed, unix seconds.
+    pub sealed_at: u64,
+    /// When it expires, unix seconds.
+    pub expires_at: u64,
+    /// The header's `share_commit`; none when it opens without the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_commit: Option<Hash>,
+    /// Where things stand in the envelope object.
+    pub envelope: EnvelopeSizes,
+    /// How often each recipient may open it; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openings: Option<u32>,
+    /// Public label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_label: Option<PublicLabel>,
+    /// Whom it is for.
+    pub recipients: Vec<Recipient>,
+    /// Key of the sender's own copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_copy: Option<Kid>,
+    /// The gateway's *accepted* receipt.
+    pub receipt: String,
+}
+
+/// Lengths of the fields of an envelope object, in their order after the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvelopeSizes {
+    /// Stanza block.
+    pub block: u64,
+    /// Manifest box.
+    pub manifest_box: u64,
+    /// Leaf list; 0 when it stands beside the parts.
+    pub leaves: u64,
+    /// The only part; 0 when parts are objects of their own.
+    pub part: u64,
+}
+
+/// Someone a transfer is for, and how far that person has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Who.
+    pub label: Label,
+    /// Encryption key that it was sealed to.
+    pub kid: Kid,
+    /// Openings counted. Progress follows from later changes and is not part of the one that sealed.
+    #[serde(skip)]
+    pub openings_used: u32,
+    /// When it was first opened, unix seconds.
+    #[serde(skip)]
+    pub opened_at: Option<u64>,
+    /// Whether `receipt` is a *verified* one.
+    #[serde(skip)]
+    pub is_verified: bool,
+    /// The recipient's receipt with both signatures.
+    #[serde(skip)]
+    pub receipt: Option<String>,
+}
+
+/// An opening: a device's right to ask for the share again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Whose.
+    pub label: Label,
+    /// The device that it is bound to.
+    pub device: PublicKey,
+    /// When it was made, unix seconds.
+    pub at: u64,
+    /// Whether it counts against the recipient's limit.
+    pub is_counted: bool,
+    /// When it was verified, unix seconds.
+    pub verified_at: Option<u64>,
+    /// Its last receipt with both signatures.
+    pub receipt: Option<String>,
+}
+
+impl Opening {
+    fn new(label: Label, device: PublicKey, at: u64, is_counted: bool) -> Self {
+        Self {
+            label,
+            device,
+            at,
+            is_counted,
+            verified_at: None,
+            receipt: None,
+        }
+    }
+
+    /// Until when it may be repeated, unix seconds.
+    #[must_use]
+    pub fn expires_at(&self) -> u64 {
+        self.at + OPENING_LIFETIME
+    }
+
+    /// Whether its device may repeat it at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: u64) -> bool {
+        self.verified_at.is_none() && now < self.expires_at()
+    }
+
+    /// When it ends or ended.
+    fn ends_at(&self) -> u64 {
+        self.verified_at.unwrap_or_else(|| self.expires_at())
+    }
+}
+
+/// Why a share was destroyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShredCause {
+    /// The transfer expired.
+    Expired,
+    /// The sender revoked it.
+    Revoked,
+    /// All openings that the sender allowed are used.
+    Used,
+}
+
+impl ShredCause {
+    /// The word in the leaf.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Used => "used",
+        }
+    }
+}
+
+/// How far the end of a transfer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shredded {
+    /// Why.
+    pub cause: ShredCause,
+    /// When it was decided, unix seconds; from here on nothing is released.
+    pub at: u64,
+    /// When the row was gone, unix seconds.
+    pub destroyed_at: Option<u64>,
+    /// Whether parts and envelope are gone as well.
+    pub is_swept: bool,
+}
+
+impl Shredded {
+    fn new(cause: ShredCause, at: u64) -> Self {
+        Self {
+            cause,
+            at,
+            destroyed_at: None,
+            is_swept: false,
+        }
+    }
+}
+
+impl Transfer {
+    /// A transfer that was announced.
+    #[must_use]
+    pub fn announced(id: TransferId, sender: Label, bytes: u64, at: u64) -> Self {
+        Self {
+            id,
+            sender,
+            bytes,
+            announced_at: at,
+            parts: BTreeMap::new(),
+            is_abandoned: false,
+            sealed: None,
+            openings: BTreeMap::new(),
+            shredded: None,
+        }
+    }
+
+    /// Whether this person sent it or may open it.
+    #[must_use]
+    pub fn is_party(&self, label: &Label) -> bool {
+        self.sender == *label || self.recipient(label).is_some()
+    }
+
+    /// What concerns this recipient, once it is sealed.
+    #[must_use]
+    pub fn recipient(&self, label: &Label) -> Option<&Recipient> {
+        self.sealed.as_ref()?.recipients.iter().find(|r| r.label == *label)
+    }
+
+    /// Whether this device has an opening of it that is live at `now` (unix seconds), as reading the stored bytes needs.
+    #[must_use]
+    pub fn is_open_to(&self, device: &PublicKey, now: u64) -> bool {
+        self.openings.values().any(|o| o.device == *device && o.is_live(now))
+    }
+
+    /// Where it stands at `now` (unix seconds). Nothing is released unless it is available.
+    #[must_use]
+    pub fn state(&self, now: u64) -> TransferState {
+        match (self.shredded.map(|s| s.cause), self.end_time()) {
+            (Some(ShredCause::Revoked), _) => TransferState::Revoked,
+            (Some(ShredCause::Used), _) => TransferState::Used,
+            (Some(ShredCause::Expired), _) => TransferState::Expired,
+            (None, Some((at, cause))) if now >= at && cause == ShredCause::Used => TransferState::Used,
+            (None, Some((at, _))) if now >= at => TransferState::Expired,
+            (None, _) => TransferState::Available,
+        }
+    }
+
+    /// When its share is due to be destroyed, and why: at expiry, or when the last allowed opening has ended.
+    #[must_use]
+    pub fn end_time(&self) -> Option<(u64, ShredCause)> {
+        let sealed = self.sealed.as_ref()?;
+        let expiry = (sealed.expires_at, ShredCause::Expired);
+        match self.used_up_at() {
+            Some(at) if at < sealed.expires_at => Some((at, ShredCause::Used)),
+            _ => Some(expiry),
+        }
+    }
+
+    /// When the last of all allowed openings ends or ended; none while one is left to be made.
+    fn used_up_at(&self) -> Option<u64> {
+        let sealed = self.sealed.as_ref()?;
+        let allowed = sealed.openings?;
+        if sealed.recipients.iter().any(|r| r.openings_used < allowed) {
+            return None;
+        }
+        self.openings
+            .values()
+            .filter(|o| o.is_counted)
+            .map(Opening::ends_at)
+            .max()
+    }
+
+    /// When the sweep has work on it next (unix seconds); none when it is done with it.
+    #[must_use]
+    pub fn due_at(&self) -> Option<u64> {
+        match &self.shredded {
+            Some(shredded) => match shredded.destroyed_at {
+                None => Some(0),
+                Some(at) => (!shredded.is_swept).then_some(at + CIPHERTEXT_GRACE),
+            },
+            None if self.is_abandoned => Some(0),
+            None if self.sealed.is_none() => Some(self.announced_at + UNSEALED_LIFETIME),
+            None => self.end_time().map(|(at, _)| at),
+        }
+    }
+
+    /// Recipients as `viewer` sees them: the sender all, a recipient that person alone.
+    #[must_use]
+    pub fn recipient_states(&self, viewer: &Label) -> Vec<RecipientState> {
+        let recipients = self.sealed.iter().flat_map(|sealed| &sealed.recipients);
+        recipients
+            .filter(|r| self.sender == *viewer || r.label == *viewer)
+            .map(|r| RecipientState {
+                label: r.label,
+                kid: r.kid,
+                openings_used: r.openings_used,
+                opened_at: r.opened_at,
+                receipt: r.receipt.clone(),
+            })
+            .collect()
+    }
+
+    /// Applies a change to a transfer that exists.
+    pub(super) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::PartStored { number, len, root, .. } => {
+                let part = StoredPart { len: *len, root: *root };
+                self.parts.insert(*number, part);
+            }
+            Change::TransferOpened {
+                opening,
+                label,
+                device,
+                at,
+                counted,
+                ..
+            } => self.open(*opening, Opening::new(*label, *device, *at, *counted)),
+            Change::ReceiptTaken {
+                opening,
+                verified,
+                at,
+                receipt,
+                ..
+            } => self.take_receipt(opening, *verified, *at, receipt),
+            Change::TransferShredded { cause, at, .. } => {
+                self.shredded.get_or_insert(Shredded::new(*cause, *at));
+            }
+            Change::ShareDestroyed { at, .. } => {
+                if let Some(shredded) = self.shredded.as_mut() {
+                    shredded.destroyed_at.get_or_insert(*at);
+                }
+            }
+            Change::CiphertextSwept { .. } => {
+                if let Some(shredded) = self.shredded.as_mut() {
+                    shredded.is_swept = true;
+                }
+            }
+            Change::TransferAbandoned { .. } => self.is_abandoned = true,
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, id: OpeningId, opening: Opening) {
+        if let Some(recipient) = self.recipient_mut(&opening.label) {
+            recipient.opened_at.get_or_insert(opening.at);
+            recipient.openings_used += u32::from(opening.is_counted);
+        }
+        self.openings.insert(id, opening);
+    }
+
+    /// A *verified* receipt ends the opening and is never replaced; a *rejected* one does neither.
+    fn take_receipt(&mut self, id: &OpeningId, verified: bool, at: u64, receipt: &str) {
+        let Some(opening) = self.openings.get_mut(id) else {
+            return;
+        };
+        opening.receipt = Some(receipt.to_owned());
+        if verified {
+            opening.verified_at.get_or_insert(at);
+        }
+        let label = opening.label;
+        if let Some(recipient) = self.recipient_mut(&label).filter(|r| !r.is_verified) {
+            recipient.receipt = Some(receipt.to_owned());
+            recipient.is_verified = verified;
+        }
+    }
+
+    fn recipient_mut(&mut self, label: &Label) -> Option<&mut Recipient> {
+        let recipients = &mut self.sealed.as_mut()?.recipients;
+        recipients.iter_mut().find(|r| r.label == *label)
+    }
 }

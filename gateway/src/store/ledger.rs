@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::domain::{Key, Loaded};
 pub use crate::domain::{Effects, Stamp};
+use crate::domain::{Key, Loaded};
 
 /// Witness that a decision is durable. Only a ledger can make one.
 #[derive(Debug, Clone)]
