@@ -1,1 +1,7 @@
-//! .
+//! What the end-to-end tests and the demo share: they drive the real binaries from outside, as a person would.
+//!
+//! Nothing here links a room of the product, so that it cannot help itself to what a person does not have.
+
+pub mod binaries;
+pub mod samples;
+pub mod search;

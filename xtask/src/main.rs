@@ -1,1 +1,47 @@
-fn main() {}
+//! The project's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask check`.
+//!
+//! Each is a list of steps that stops at the first one that fails. Nothing here knows a rule of the product: the demo drives
+//! the two binaries as a person would, the rest drives Cargo.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what these commands print is their product"
+)]
+
+mod check;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Sealpost project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every test: units, vectors, properties, contracts, end to end, documentation.
+    Test(test::Options),
+    /// Check format, lints, documentation, dependencies, and that the wire crate and the benches build alone.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Test(options) => test::run(options),
+        Task::Check => check::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

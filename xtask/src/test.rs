@@ -1,0 +1,30 @@
+//! `cargo xtask test`: every test that the project has, with nothing but the Rust toolchain.
+
+use clap::Args;
+
+use crate::run::{Outcome, cargo, has_subcommand};
+
+/// Which tests to run.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Options {
+    /// Run the tests that need other servers (PostgreSQL, an object store, mail, a browser) instead.
+    #[arg(long)]
+    servers: bool,
+}
+
+/// Runs the tests, with cargo-nextest where it is installed.
+pub(crate) fn run(options: Options) -> Outcome {
+    if options.servers {
+        println!(
+            "No test needs another server: the product has no part yet that speaks to PostgreSQL, S3, SMTP or a browser."
+        );
+        return Ok(());
+    }
+    // The end-to-end tests run the real binaries, which lie beside the test binary once they are built.
+    cargo("build --workspace --all-features --bins --locked")?;
+    if has_subcommand("nextest") {
+        cargo("nextest run --workspace --all-features --locked --no-fail-fast")?;
+        return cargo("test --doc --workspace --all-features --locked");
+    }
+    cargo("test --workspace --all-features --locked --no-fail-fast")
+}
