@@ -5,11 +5,16 @@
 
 mod change;
 mod decision;
-mod enrolment;
+pub mod enrolment;
 mod invite;
+pub mod opening;
 mod organisation;
+pub mod sealing;
+pub mod shredding;
 mod state;
+pub mod statements;
 mod transfer;
+pub mod uploading;
 
 pub use change::{Change, LeafDraft};
 pub use decision::{Decision, Effects, Refusal, Requester, Stamp, object};

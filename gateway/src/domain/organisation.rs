@@ -66,6 +66,12 @@ impl Organisation {
         self.statements.get(*index).map(AsRef::as_ref)
     }
 
+    /// Whether this label is a person of the directory, revoked or not.
+    #[must_use]
+    pub fn is_member(&self, label: &Label) -> bool {
+        self.directory.as_ref().is_some_and(|d| d.member(label).is_some())
+    }
+
     /// Whether this label may enrol people at `now` (unix seconds).
     #[must_use]
     pub fn is_registrar(&self, label: &Label, now: u64) -> bool {

@@ -136,6 +136,21 @@ pub struct Opening {
     pub receipt: Option<String>,
 }
 
+impl Recipient {
+    /// Somebody who has not opened it yet.
+    #[must_use]
+    pub fn new(label: Label, kid: Kid) -> Self {
+        Self {
+            label,
+            kid,
+            openings_used: 0,
+            opened_at: None,
+            is_verified: false,
+            receipt: None,
+        }
+    }
+}
+
 impl Opening {
     fn new(label: Label, device: PublicKey, at: u64, is_counted: bool) -> Self {
         Self {
@@ -151,7 +166,13 @@ impl Opening {
     /// Until when it may be repeated, unix seconds.
     #[must_use]
     pub fn expires_at(&self) -> u64 {
-        self.at + OPENING_LIFETIME
+        Self::expiry(self.at)
+    }
+
+    /// Until when an opening made at `at` may be repeated, unix seconds.
+    #[must_use]
+    pub fn expiry(at: u64) -> u64 {
+        at.saturating_add(OPENING_LIFETIME)
     }
 
     /// Whether its device may repeat it at `now`.

@@ -1,0 +1,116 @@
+//! The end of a transfer: the leaf first, then the share, then the ciphertext.
+//!
+//! Every step is a record of its own, so that a gateway that stops between two of them goes on with the next at its start.
+
+use sealpost_proto::id::TransferId;
+use sealpost_proto::log::EventType;
+use sealpost_proto::problem::ProblemKind;
+
+use super::decision::{Data, Decision, Effects, Requester, Stamp, ensure, object};
+use super::transfer::Transfer;
+use super::{Change, Loaded};
+
+/// What the sweep has to do next for a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Write down that its share is to be destroyed ([`shred`]).
+    Shred,
+    /// Destroy the share's row, then [`destroyed`].
+    Destroy,
+    /// Delete parts and envelope, then [`swept`].
+    Sweep,
+    /// Stop taking parts and a seal ([`abandon`]).
+    Abandon,
+    /// Delete the parts, then [`removed`].
+    Remove,
+}
+
+/// The next step that is due at `now` (unix seconds).
+#[must_use]
+pub fn next_step(transfer: &Transfer, now: u64) -> Option<Step> {
+    if transfer.due_at().is_none_or(|due| now < due) {
+        return None;
+    }
+    match &transfer.shredded {
+        Some(shredded) if shredded.destroyed_at.is_none() => Some(Step::Destroy),
+        Some(_) => Some(Step::Sweep),
+        None if transfer.sealed.is_some() => Some(Step::Shred),
+        None if transfer.is_abandoned => Some(Step::Remove),
+        None => Some(Step::Abandon),
+    }
+}
+
+/// Decides that a share is to be destroyed. From here on nothing is released.
+///
+/// # Errors
+/// `not_found` if there is nothing to shred yet, or no more.
+pub fn shred(loaded: &Loaded, at: Stamp, id: &TransferId, by: &Requester) -> Decision<()> {
+    let transfer = due(loaded, id, at, Step::Shred)?;
+    let (_, cause) = transfer.end_time().ok_or(ProblemKind::NotFound)?;
+    let change = Change::TransferShredded {
+        transfer: *id,
+        cause,
+        at: at.seconds(),
+    };
+    let commit = transfer.sealed.as_ref().and_then(|s| s.share_commit.as_ref());
+    let data = Data::default()
+        .optional_hash("share_commit", commit)
+        .text("cause", cause.name())
+        .done();
+    let leaf = by.did(EventType::TransferShredded, object::transfer(id), data);
+    Ok(((), Effects::one(change, leaf)))
+}
+
+/// Records that the share's row is gone.
+///
+/// # Errors
+/// `not_found` if it was not to be destroyed.
+pub fn destroyed(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
+    due(loaded, id, at, Step::Destroy)?;
+    let change = Change::ShareDestroyed {
+        transfer: *id,
+        at: at.seconds(),
+    };
+    Ok(((), silent(change)))
+}
+
+/// Records that parts and envelope are gone.
+///
+/// # Errors
+/// `not_found` before the grace time is over.
+pub fn swept(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
+    due(loaded, id, at, Step::Sweep)?;
+    Ok(((), silent(Change::CiphertextSwept { transfer: *id })))
+}
+
+/// Gives up a transfer that was not sealed in time.
+///
+/// # Errors
+/// `not_found` if it was sealed, or its time is not over.
+pub fn abandon(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
+    due(loaded, id, at, Step::Abandon)?;
+    Ok(((), silent(Change::TransferAbandoned { transfer: *id })))
+}
+
+/// Forgets an abandoned transfer whose parts are gone.
+///
+/// # Errors
+/// `not_found` if it was not abandoned.
+pub fn removed(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
+    due(loaded, id, at, Step::Remove)?;
+    Ok(((), silent(Change::TransferRemoved { transfer: *id })))
+}
+
+fn due<'a>(loaded: &'a Loaded, id: &TransferId, at: Stamp, step: Step) -> Result<&'a Transfer, super::Refusal> {
+    let transfer = loaded.transfer(id).ok_or(ProblemKind::NotFound)?;
+    ensure(next_step(transfer, at.seconds()) == Some(step), ProblemKind::NotFound)?;
+    Ok(transfer)
+}
+
+/// A change without a leaf: it only continues what a leaf has said.
+fn silent(change: Change) -> Effects {
+    Effects {
+        changes: vec![change],
+        leaves: Vec::new(),
+    }
+}

@@ -1,0 +1,170 @@
+//! Statements: the founding of the organisation, and what its directory log takes after that.
+
+use sealpost_proto::api::OrgRequest;
+use sealpost_proto::id::{InviteId, Label, OrgId, PublicKey};
+use sealpost_proto::key::{Directory, SignedStatement, StatementType};
+use sealpost_proto::log::EventType;
+use sealpost_proto::problem::ProblemKind;
+
+use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
+use super::enrolment::{device_key, founded};
+use super::{Change, Invite, LeafDraft, Loaded, Organisation};
+
+/// Parses statements as they came.
+///
+/// # Errors
+/// `statement_refused`.
+pub fn parse(texts: &[String]) -> Result<Vec<SignedStatement>, Refusal> {
+    let parsed: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+    parsed.map_err(|_| ProblemKind::StatementRefused.into())
+}
+
+/// The organisation and the person that founding statements are about: the leaf's object, and whoever asks.
+///
+/// # Errors
+/// `statement_refused` unless they are `org`, `registrar`, `member` and `device`, the last three about one person.
+pub fn founder(statements: &[SignedStatement]) -> Result<(OrgId, Label), Refusal> {
+    use StatementType::{Device, Member, Org, Registrar};
+    let kinds = statements.iter().map(|s| s.statement().kind());
+    ensure(
+        kinds.eq([Org, Registrar, Member, Device]),
+        ProblemKind::StatementRefused,
+    )?;
+    let mut labels = statements.iter().filter_map(|s| s.statement().label);
+    let label = labels.next().ok_or(ProblemKind::StatementRefused)?;
+    ensure(labels.all(|other| other == label), ProblemKind::StatementRefused)?;
+    let org = statements.first().map(|s| s.statement().org);
+    Ok((org.ok_or(ProblemKind::StatementRefused)?, label))
+}
+
+/// Founds the organisation by its first four statements; the request is signed by `device`, which they announce.
+///
+/// # Errors
+/// `already_founded`, `statement_refused`.
+pub fn found(loaded: &Loaded, at: Stamp, request: &OrgRequest, device: &PublicKey, by: &Requester) -> Decision<u64> {
+    let is_new = loaded.organisation().is_none_or(|o| o.directory.is_none());
+    ensure(is_new, ProblemKind::AlreadyFounded)?;
+    let statements = parse(&request.statements)?;
+    let (org, owner) = founder(&statements)?;
+    let mut directory = Directory::new(org);
+    let mut effects = Effects::one(
+        Change::OrganisationFounded { org, owner },
+        by.did(EventType::OrgCreated, object::org(&org), None),
+    );
+    for signed in &statements {
+        directory.apply(signed).map_err(|_| ProblemKind::StatementRefused)?;
+        take(&mut effects, signed, by);
+    }
+    let is_trusted = directory.device(device, at.seconds()).is_some_and(|d| d.label == owner);
+    ensure(
+        is_trusted && directory.is_registrar(&owner, at.seconds()),
+        ProblemKind::StatementRefused,
+    )?;
+    effects.changes.push(Change::AddressBound {
+        label: owner,
+        address: request.address.clone(),
+    });
+    Ok((directory.size(), effects))
+}
+
+/// The invitation that these statements confirm: the one to which their device was posted.
+#[must_use]
+pub fn confirms(organisation: &Organisation, statements: &[SignedStatement]) -> Option<InviteId> {
+    let mut devices = statements.iter().filter_map(device_key);
+    devices.find_map(|device| organisation.waiting.get(&device).copied())
+}
+
+/// Takes statements, all or none. `caller` may speak of itself, a registrar of everybody; a person who is not in the directory
+/// yet comes in by confirming `invite`, with exactly the keys that were posted to it. Statements that the log holds already
+/// succeed without a change.
+///
+/// # Errors
+/// `forbidden`, `statement_refused`.
+pub fn append(
+    loaded: &Loaded,
+    at: Stamp,
+    statements: &[SignedStatement],
+    caller: Label,
+    invite: Option<InviteId>,
+    by: &Requester,
+) -> Decision<u64> {
+    let organisation = founded(loaded)?;
+    let mut directory = organisation.directory.clone().ok_or(ProblemKind::NotFound)?;
+    ensure(!statements.is_empty(), ProblemKind::BadRequest)?;
+    if statements.iter().all(|s| organisation.statement(&s.hash()).is_some()) {
+        return Ok((organisation.size(), Effects::none()));
+    }
+    let is_registrar = organisation.is_registrar(&caller, at.seconds());
+    let mut effects = Effects::none();
+    for signed in statements {
+        let about = signed.statement().label;
+        ensure(is_registrar || about == Some(caller), ProblemKind::Forbidden)?;
+        // Renaming the organisation has no event yet, so it is not taken: nothing changes without a leaf.
+        ensure(about.is_some(), ProblemKind::StatementRefused)?;
+        directory.apply(signed).map_err(|_| ProblemKind::StatementRefused)?;
+        take(&mut effects, signed, by);
+    }
+    for label in newcomers(organisation, statements) {
+        let invite = invite.and_then(|id| loaded.invite(&id));
+        let invite = invite.filter(|i| i.label == label && is_posted(i, statements));
+        let invite = invite.ok_or(ProblemKind::StatementRefused)?;
+        effects.changes.push(Change::InviteConfirmed { invite: invite.id });
+        effects.changes.push(Change::AddressBound {
+            label,
+            address: invite.address.clone(),
+        });
+    }
+    Ok((directory.size(), effects))
+}
+
+/// People whose first `member` statement is among these.
+fn newcomers<'a>(
+    organisation: &'a Organisation,
+    statements: &'a [SignedStatement],
+) -> impl Iterator<Item = Label> + 'a {
+    let members = statements
+        .iter()
+        .filter(|s| s.statement().kind() == StatementType::Member);
+    let labels = members.filter_map(|s| s.statement().label);
+    labels.filter(|label| !organisation.is_member(label))
+}
+
+/// Whether the posted `member` text and the posted `device` statement are among these.
+fn is_posted(invite: &Invite, statements: &[SignedStatement]) -> bool {
+    let Some(posted) = invite.posted.as_ref().filter(|_| !invite.is_confirmed) else {
+        return false;
+    };
+    let Ok(member) = posted.member.parse::<SignedStatement>() else {
+        return false;
+    };
+    let has_member = statements.iter().any(|s| s.note().text() == member.note().text());
+    let has_device = statements.iter().any(|s| s.to_string() == posted.device);
+    has_member && has_device
+}
+
+fn take(effects: &mut Effects, signed: &SignedStatement, by: &Requester) {
+    effects.changes.push(Change::StatementTaken {
+        text: signed.to_string(),
+    });
+    effects.leaves.extend(leaf(signed, by));
+}
+
+/// The leaf of a statement; the organisation's own is part of `org.created`.
+fn leaf(signed: &SignedStatement, by: &Requester) -> Option<LeafDraft> {
+    let event = event_of(signed.statement().kind())?;
+    let label = signed.statement().label?;
+    let data = Data::default().hash("statement", &signed.hash()).done();
+    Some(by.did(event, object::person(&label), data))
+}
+
+/// The event of a statement of this type.
+#[must_use]
+pub fn event_of(kind: StatementType) -> Option<EventType> {
+    match kind {
+        StatementType::Org => None,
+        StatementType::Registrar => Some(EventType::KeyRegistrar),
+        StatementType::Member => Some(EventType::KeyMember),
+        StatementType::Device => Some(EventType::KeyDevice),
+        StatementType::Revoke => Some(EventType::KeyRevoked),
+    }
+}

@@ -1,0 +1,108 @@
+//! Uploading: announcing a transfer and storing its parts. Nothing here is visible to a recipient.
+
+use sealpost_proto::api::AnnounceRequest;
+use sealpost_proto::id::{Label, TransferId};
+use sealpost_proto::log::EventType;
+use sealpost_proto::problem::ProblemKind;
+use sealpost_proto::sealed::{PayloadLayout, SEGMENT_OVERHEAD, STORED_SEGMENT_LEN};
+
+use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
+use super::transfer::{StoredPart, Transfer};
+use super::{Change, Loaded};
+
+/// The layout of a payload of `bytes` stored bytes; none if no payload has that length.
+#[must_use]
+pub fn layout_of(bytes: u64) -> Option<PayloadLayout> {
+    let last = bytes.checked_sub(SEGMENT_OVERHEAD as u64)?;
+    PayloadLayout::from_sealed(bytes, last / STORED_SEGMENT_LEN as u64 + 1).ok()
+}
+
+/// Announces a transfer of at most `limit` stored bytes.
+///
+/// # Errors
+/// `conflict` if the id is known, `too_large`, `bad_request` if no payload has that length.
+pub fn announce(
+    loaded: &Loaded,
+    at: Stamp,
+    request: &AnnounceRequest,
+    sender: Label,
+    limit: u64,
+    by: &Requester,
+) -> Decision<()> {
+    ensure(loaded.transfer(&request.transfer).is_none(), ProblemKind::Conflict)?;
+    ensure(request.bytes <= limit, ProblemKind::TooLarge)?;
+    ensure(layout_of(request.bytes).is_some(), ProblemKind::BadRequest)?;
+    let change = Change::TransferAnnounced {
+        transfer: request.transfer,
+        sender,
+        bytes: request.bytes,
+        at: at.seconds(),
+    };
+    let data = Data::default().number("bytes", request.bytes).done();
+    let leaf = by.did(EventType::TransferCreated, object::transfer(&request.transfer), data);
+    Ok(((), Effects::one(change, leaf)))
+}
+
+/// Exact stored length of part `number` of this sender's announced transfer.
+///
+/// # Errors
+/// `not_found`, `already_sealed`, `part_missing` for a number beyond the last part.
+pub fn part_len(transfer: Option<&Transfer>, sender: &Label, number: u32) -> Result<u64, Refusal> {
+    let transfer = own_upload(transfer, sender)?;
+    let range = layout_of(transfer.bytes).and_then(|layout| layout.part_range(u64::from(number)));
+    let range = range.ok_or(ProblemKind::PartMissing)?;
+    Ok(range.end - range.start)
+}
+
+/// What storing a part came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartOutcome {
+    /// The first of its number, or one that takes the place of `replaced`.
+    Stored {
+        /// The part before it, whose bytes nothing refers to any more.
+        replaced: Option<StoredPart>,
+    },
+    /// The same part is there already.
+    Known,
+}
+
+/// Records a part whose bytes and leaves are durable.
+///
+/// # Errors
+/// As [`part_len`], and `part_missing` for another length.
+pub fn store_part(
+    loaded: &Loaded,
+    id: &TransferId,
+    number: u32,
+    part: StoredPart,
+    sender: &Label,
+) -> Decision<PartOutcome> {
+    let transfer = loaded.transfer(id);
+    ensure(
+        part_len(transfer, sender, number)? == part.len,
+        ProblemKind::PartMissing,
+    )?;
+    let replaced = transfer.and_then(|t| t.parts.get(&number)).copied();
+    if replaced == Some(part) {
+        return Ok((PartOutcome::Known, Effects::none()));
+    }
+    let change = Change::PartStored {
+        transfer: *id,
+        number,
+        len: part.len,
+        root: part.root,
+    };
+    let effects = Effects {
+        changes: vec![change],
+        leaves: Vec::new(),
+    };
+    Ok((PartOutcome::Stored { replaced }, effects))
+}
+
+/// This sender's transfer if it still takes parts.
+fn own_upload<'a>(transfer: Option<&'a Transfer>, sender: &Label) -> Result<&'a Transfer, Refusal> {
+    let transfer = transfer.filter(|t| t.sender == *sender && !t.is_abandoned);
+    let transfer = transfer.ok_or(ProblemKind::NotFound)?;
+    ensure(transfer.sealed.is_none(), ProblemKind::AlreadySealed)?;
+    Ok(transfer)
+}
