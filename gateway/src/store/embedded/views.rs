@@ -114,10 +114,13 @@ struct Facts {
 
 impl Facts {
     fn of(transfer: &Transfer) -> Self {
+        let sealed = transfer.sealed.as_ref();
         Self {
-            sender: Some(transfer.sender),
-            recipients: Vec::new(),
-            due: None,
+            sender: sealed.map(|_| transfer.sender),
+            recipients: sealed
+                .map(|s| s.recipients.iter().map(|r| r.label).collect())
+                .unwrap_or_default(),
+            due: transfer.due_at(),
         }
     }
 }

@@ -170,3 +170,6 @@ where
         other => other,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,234 @@
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use futures_util::FutureExt;
+use sealpost_proto::log::{Actor, EventType, LeafOutcome};
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::domain::{Change, Effects, LeafDraft, Loaded, Stamp, object};
+use crate::random::SystemRandom;
+use crate::store::contract;
+use crate::store::ledger::transact;
+
+/// Long enough for a header and the longest frame, and little more: files end often.
+const SHORT: u64 = 1024 * 1024 + 64 * 1024;
+
+fn open_at(path: &Path, io: Arc<dyn FileIo>, clock: Arc<dyn Clock>) -> EmbeddedLedger {
+    let folder = PrivateFolder::open(&path.join("data")).unwrap();
+    EmbeddedLedger::open_with(&folder, "node", clock, Arc::new(SystemRandom), SHORT, io).unwrap()
+}
+
+fn open(path: &Path) -> EmbeddedLedger {
+    open_at(path, Arc::new(SystemIo), Arc::new(SystemClock))
+}
+
+fn id(n: u8) -> TransferId {
+    TransferId::from_bytes([n; 16])
+}
+
+async fn announce(ledger: &EmbeddedLedger, n: u8) -> Result<Committed, StoreError> {
+    let decide = move |_: &Loaded, stamp: Stamp| {
+        let change = Change::TransferAnnounced {
+            transfer: id(n),
+            sender: Label::from_bytes([1; 32]),
+            bytes: 1,
+            at: stamp.seconds(),
+        };
+        let leaf = LeafDraft {
+            event: EventType::TransferCreated,
+            outcome: LeafOutcome::Ok,
+            actor: Actor {
+                kind: "member".into(),
+                id: "x".into(),
+                dk: None,
+            },
+            object: object::transfer(&id(n)),
+            peer: None,
+            req_id: None,
+            data: None,
+        };
+        ((), Effects::one(change, leaf))
+    };
+    let ((), committed) = transact(ledger, vec![Key::Transfer(id(n))], decide).await?;
+    Ok(committed)
+}
+
+/// Counts syncs, waits where told, and fails where told.
+#[derive(Debug, Default)]
+struct TestIo {
+    syncs: AtomicUsize,
+    fails: AtomicBool,
+    is_full: AtomicBool,
+    gate: Mutex<()>,
+}
+
+impl FileIo for TestIo {
+    fn allocate(&self, file: &std::fs::File, len: u64) -> io::Result<()> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        SystemIo.allocate(file, len)
+    }
+
+    fn write_at(&self, file: &std::fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        SystemIo.write_at(file, bytes, offset)
+    }
+
+    fn sync(&self, file: &std::fs::File) -> io::Result<()> {
+        let _open = self.gate.lock().unwrap();
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        SystemIo.sync(file)
+    }
+}
+
+#[tokio::test]
+async fn keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    contract::ledger(&open(folder.path())).await.unwrap();
+    contract::ledger_survives(|| open(&folder.path().join("other")))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn keeps_the_contract_of_views_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    contract::views(&ledger).await.unwrap();
+    let person = Label::from_bytes([30; 32]);
+    let before = ledger.inbox(&person, None, 100).await.unwrap();
+    let due = ledger.due(u64::MAX, 100).await.unwrap();
+    drop(ledger);
+    let ledger = open(folder.path());
+    assert_eq!(ledger.inbox(&person, None, 100).await.unwrap(), before);
+    assert_eq!(ledger.due(u64::MAX, 100).await.unwrap(), due);
+    assert!(!before.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_frame_for_all_that_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = Arc::new(TestIo::default());
+    let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
+    let commits: Vec<_> = {
+        let gate = io.gate.lock().unwrap();
+        let mut commits: Vec<_> = (0..200_u8).map(|n| Box::pin(announce(&ledger, n))).collect();
+        for commit in &mut commits {
+            assert!(commit.now_or_never().is_none());
+        }
+        drop(gate);
+        commits
+    };
+    futures_util::future::try_join_all(commits).await.unwrap();
+    // One for the first alone, if the committer was quick; one or two for the rest.
+    let syncs = io.syncs.load(Ordering::SeqCst);
+    assert!(syncs <= 3, "{syncs} frames for 200 commits");
+    assert_eq!(ledger.audit_head().await.unwrap().0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_what_is_not_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = Arc::new(TestIo::default());
+    let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
+    let mut commit = Box::pin(announce(&ledger, 1));
+    {
+        let _closed = io.gate.lock().unwrap();
+        assert!((&mut commit).now_or_never().is_none());
+        while ledger
+            .book
+            .read()
+            .unwrap()
+            .load(&[Key::Transfer(id(1))])
+            .transfer(&id(1))
+            .is_none()
+        {
+            std::thread::yield_now();
+        }
+        let book = ledger.book.read().unwrap();
+        assert!(book.transfer(&id(1)).is_none(), "applied, but not durable");
+        assert_eq!(book.leaves().size(), 0);
+    }
+    commit.await.unwrap();
+    assert!(ledger.transfer(&id(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_failed_sync_stops_the_ledger_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = Arc::new(TestIo::default());
+    let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
+    announce(&ledger, 1).await.unwrap();
+    io.fails.store(true, Ordering::SeqCst);
+    let refused = announce(&ledger, 2).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    io.fails.store(false, Ordering::SeqCst);
+    assert!(
+        matches!(announce(&ledger, 3).await, Err(StoreError::Unavailable(_))),
+        "never tried again"
+    );
+    assert!(matches!(ledger.transfer(&id(2)).await, Err(StoreError::Unavailable(_))));
+    assert!(ledger.stopped().await.contains("the disk is gone"));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_goes_on_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = Arc::new(TestIo::default());
+    let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
+    io.is_full.store(true, Ordering::SeqCst);
+    let mut n = 0;
+    let refused = loop {
+        match announce(&ledger, n % 250).await {
+            Ok(_) => n += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::Unavailable(cause) if cause.kind() == io::ErrorKind::StorageFull));
+    let size = ledger.audit_head().await.unwrap().0;
+    io.is_full.store(false, Ordering::SeqCst);
+    announce(&ledger, 251).await.unwrap();
+    assert_eq!(ledger.audit_head().await.unwrap().0, size + 1);
+    drop(ledger);
+    assert_eq!(open(folder.path()).audit_head().await.unwrap().0, size + 1);
+}
+
+#[tokio::test]
+async fn time_never_goes_back_even_across_a_restart() {
+    #[derive(Debug)]
+    struct Fixed(u64);
+    impl Clock for Fixed {
+        fn now_millis(&self) -> u64 {
+            self.0
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open_at(folder.path(), Arc::new(SystemIo), Arc::new(Fixed(5_000)));
+    assert_eq!(announce(&ledger, 1).await.unwrap().at().millis, 5_000);
+    drop(ledger);
+    let ledger = open_at(folder.path(), Arc::new(SystemIo), Arc::new(Fixed(4_000)));
+    assert_eq!(announce(&ledger, 2).await.unwrap().at().millis, 5_000);
+    let line = ledger.audit_leaves(1, 1).await.unwrap().remove(0);
+    let leaf: Leaf = line.parse().unwrap();
+    assert_eq!((leaf.t, leaf.node.as_str()), (5_000, "node"));
+    assert!(
+        leaf.id.starts_with("00000000-1388-7"),
+        "uuid version 7 of the stamp: {}",
+        leaf.id
+    );
+}
+
+#[tokio::test]
+async fn a_data_folder_has_one_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    let _ledger = open(folder.path());
+    assert!(matches!(
+        PrivateFolder::open(&folder.path().join("data")),
+        Err(OpenError::InUse(_))
+    ));
+}

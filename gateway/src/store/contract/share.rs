@@ -1,0 +1,1 @@
+//! What every [`crate::store::share::ShareStore`] must do.
