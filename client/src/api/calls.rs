@@ -1,0 +1,371 @@
+//! The calls of the API, typed: one function for each route.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::Method;
+use sealpost_proto::api::{
+    AddressesResponse, AnnounceRequest, DirectoryHead, Info, InviteRequest, InvitesResponse, MeResponse, OpenRequest,
+    OpenResponse, OrgRequest, Part, PartsResponse, ReceiptRequest, ReceiptResponse, RedeemRequest, RedeemResponse,
+    SealOptions, SealResponse, StatementsRequest, StatementsResponse, TransferSummary, TransfersResponse,
+};
+use sealpost_proto::id::{Hash, TransferId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::{Api, ApiError, Ask};
+
+const MAX_JSON_ANSWER: usize = 32 << 20;
+const MAX_TEXT_ANSWER: usize = 16 << 20;
+
+/// What `POST /v1/transfers/{id}/seal` hands over.
+#[derive(Debug, Default)]
+pub struct SealBody<'a> {
+    /// Options.
+    pub options: SealOptions,
+    /// The header.
+    pub header: &'a [u8],
+    /// The stanza block.
+    pub block: &'a [u8],
+    /// The manifest box.
+    pub manifest_box: &'a [u8],
+    /// The seal.
+    pub seal: &'a [u8],
+    /// The gateway's share; empty when there is none.
+    pub share: &'a [u8],
+    /// The only part of a small, unannounced transfer; else empty.
+    pub part: &'a [u8],
+}
+
+impl SealBody<'_> {
+    /// Eight fields, each `u32 len || bytes`. The seventh, the sealed audit blob, is empty until there is an auditor key.
+    fn to_bytes(&self) -> Result<Vec<u8>, ApiError> {
+        let options = serde_json::to_vec(&self.options).map_err(|_| ApiError::Request("options"))?;
+        let fields: [&[u8]; 8] = [
+            &options,
+            self.header,
+            self.block,
+            self.manifest_box,
+            self.seal,
+            self.share,
+            &[],
+            self.part,
+        ];
+        let mut body = Vec::with_capacity(fields.iter().map(|field| field.len() + 4).sum());
+        for field in fields {
+            let len = u32::try_from(field.len()).map_err(|_| ApiError::Request("a field is too long"))?;
+            body.extend_from_slice(&len.to_be_bytes());
+            body.extend_from_slice(field);
+        }
+        Ok(body)
+    }
+}
+
+impl Api {
+    /// `GET /v1/info`.
+    ///
+    /// # Errors
+    /// [`ApiError`], as of all calls.
+    pub async fn info(&self) -> Result<Info, ApiError> {
+        self.get("/v1/info", String::new()).await
+    }
+
+    /// `POST /v1/org`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn found_org(&self, request: &OrgRequest) -> Result<(), ApiError> {
+        self.post_json("/v1/org", request).await.map(drop)
+    }
+
+    /// `POST /v1/invites`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn invite(&self, request: &InviteRequest) -> Result<(), ApiError> {
+        self.post_json("/v1/invites", request).await.map(drop)
+    }
+
+    /// `GET /v1/invites`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn invites(&self) -> Result<InvitesResponse, ApiError> {
+        self.get("/v1/invites", String::new()).await
+    }
+
+    /// `POST /v1/enrol/redeem`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn redeem(&self, request: &RedeemRequest) -> Result<RedeemResponse, ApiError> {
+        self.post("/v1/enrol/redeem", request).await
+    }
+
+    /// `GET /v1/me`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn me(&self) -> Result<MeResponse, ApiError> {
+        self.get("/v1/me", String::new()).await
+    }
+
+    /// `POST /v1/statements`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn post_statements(&self, statements: Vec<String>) -> Result<DirectoryHead, ApiError> {
+        self.post("/v1/statements", &StatementsRequest { statements }).await
+    }
+
+    /// `GET /v1/statements?from=`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn statements(&self, from: u64) -> Result<StatementsResponse, ApiError> {
+        self.get("/v1/statements", format!("from={from}")).await
+    }
+
+    /// `GET /v1/<log>/checkpoint`: a signed note. `log` is `directory` or `audit`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn checkpoint(&self, log: &str) -> Result<String, ApiError> {
+        self.text(&format!("/v1/{log}/checkpoint"), String::new()).await
+    }
+
+    /// `GET /v1/<log>/leaves?from=`: lines, without their LF.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn leaves(&self, log: &str, from: u64) -> Result<Vec<String>, ApiError> {
+        let text = self.text(&format!("/v1/{log}/leaves"), format!("from={from}")).await?;
+        if text.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lines = text.strip_suffix('\n').ok_or(ApiError::Answer("a line does not end"))?;
+        Ok(lines.split('\n').map(str::to_owned).collect())
+    }
+
+    /// `GET /v1/directory/addresses`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn addresses(&self) -> Result<AddressesResponse, ApiError> {
+        self.get("/v1/directory/addresses", String::new()).await
+    }
+
+    /// `POST /v1/transfers`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn announce(&self, request: &AnnounceRequest) -> Result<(), ApiError> {
+        self.post_json("/v1/transfers", request).await.map(drop)
+    }
+
+    /// `PUT /v1/transfers/{id}/parts/{n}`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn put_part(&self, id: &TransferId, number: u64, root: Hash, part: Bytes) -> Result<(), ApiError> {
+        let path = format!("/v1/transfers/{id}/parts/{number}");
+        let ask = Ask {
+            method: Method::PUT,
+            path: &path,
+            query: String::new(),
+            content_type: Some("application/octet-stream"),
+            body: part,
+            part_root: Some(root),
+            range: None,
+            idempotency_key: None,
+            limit: MAX_TEXT_ANSWER,
+        };
+        self.ask(&ask).await.map(drop)
+    }
+
+    /// `GET /v1/transfers/{id}/parts`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn parts(&self, id: &TransferId) -> Result<Vec<Part>, ApiError> {
+        let parts: PartsResponse = self.get(&format!("/v1/transfers/{id}/parts"), String::new()).await?;
+        Ok(parts.parts)
+    }
+
+    /// `POST /v1/transfers/{id}/seal`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn seal(&self, id: &TransferId, body: &SealBody<'_>) -> Result<SealResponse, ApiError> {
+        let path = format!("/v1/transfers/{id}/seal");
+        let ask = self.post_ask(&path, "application/octet-stream", body.to_bytes()?);
+        from_json(&self.ask(&ask).await?)
+    }
+
+    /// `GET /v1/transfers?before=&limit=`: what the caller sent.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn sent(&self, before: Option<u64>, limit: usize) -> Result<TransfersResponse, ApiError> {
+        self.get("/v1/transfers", page(before, limit)).await
+    }
+
+    /// `GET /v1/inbox?before=&limit=`: what the caller was sent.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn inbox(&self, before: Option<u64>, limit: usize) -> Result<TransfersResponse, ApiError> {
+        self.get("/v1/inbox", page(before, limit)).await
+    }
+
+    /// `GET /v1/transfers/{id}`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn transfer(&self, id: &TransferId) -> Result<TransferSummary, ApiError> {
+        self.get(&format!("/v1/transfers/{id}"), String::new()).await
+    }
+
+    /// `POST /v1/transfers/{id}/open`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn open(&self, id: &TransferId, request: &OpenRequest) -> Result<OpenResponse, ApiError> {
+        let body = json(request)?;
+        let path = format!("/v1/transfers/{id}/open");
+        let ask = self.post_ask(&path, "application/json", body);
+        // The answer holds the gateway's share.
+        from_json(&Zeroizing::new(self.ask(&ask).await?))
+    }
+
+    /// `GET /v1/transfers/{id}/leaves`: the leaf list.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn leaf_list(&self, id: &TransferId, limit: usize) -> Result<Vec<u8>, ApiError> {
+        self.bytes(&format!("/v1/transfers/{id}/leaves"), limit).await
+    }
+
+    /// `GET /v1/transfers/{id}/manifest`: the manifest box.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn manifest_box(&self, id: &TransferId, limit: usize) -> Result<Vec<u8>, ApiError> {
+        self.bytes(&format!("/v1/transfers/{id}/manifest"), limit).await
+    }
+
+    /// `GET /v1/transfers/{id}/payload` with a Range: exactly those stored bytes, in `into`, whose room is used again.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn payload(&self, id: &TransferId, range: Range<u64>, into: &mut Vec<u8>) -> Result<(), ApiError> {
+        let path = format!("/v1/transfers/{id}/payload");
+        let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| ApiError::Request("range"))?;
+        let ask = Ask {
+            range: Some(range),
+            ..get_ask(&path, String::new(), len)
+        };
+        self.ask_into(&ask, into).await?;
+        if into.len() == len {
+            Ok(())
+        } else {
+            Err(ApiError::Answer("it is shorter than the range asked for"))
+        }
+    }
+
+    /// `POST /v1/transfers/{id}/receipts`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn post_receipt(&self, id: &TransferId, request: &ReceiptRequest) -> Result<ReceiptResponse, ApiError> {
+        self.post(&format!("/v1/transfers/{id}/receipts"), request).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, query: String) -> Result<T, ApiError> {
+        from_json(&self.ask(&get_ask(path, query, MAX_JSON_ANSWER)).await?)
+    }
+
+    async fn bytes(&self, path: &str, limit: usize) -> Result<Vec<u8>, ApiError> {
+        self.ask(&get_ask(path, String::new(), limit)).await
+    }
+
+    async fn text(&self, path: &str, query: String) -> Result<String, ApiError> {
+        let bytes = self.ask(&get_ask(path, query, MAX_TEXT_ANSWER)).await?;
+        String::from_utf8(bytes).map_err(|_| ApiError::Answer("it is not a text"))
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, ApiError> {
+        from_json(&self.post_json(path, request).await?)
+    }
+
+    async fn post_json(&self, path: &str, request: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+        let body = json(request)?;
+        self.ask(&self.post_ask(path, "application/json", body)).await
+    }
+
+    fn post_ask<'a>(&self, path: &'a str, content_type: &'static str, body: Vec<u8>) -> Ask<'a> {
+        Ask {
+            method: Method::POST,
+            content_type: Some(content_type),
+            body: Bytes::from(body),
+            idempotency_key: Some(self.idempotency_key()),
+            ..get_ask(path, String::new(), MAX_JSON_ANSWER)
+        }
+    }
+}
+
+fn get_ask(path: &str, query: String, limit: usize) -> Ask<'_> {
+    Ask {
+        method: Method::GET,
+        path,
+        query,
+        content_type: None,
+        body: Bytes::new(),
+        part_root: None,
+        range: None,
+        idempotency_key: None,
+        limit,
+    }
+}
+
+fn page(before: Option<u64>, limit: usize) -> String {
+    match before {
+        Some(before) => format!("before={before}&limit={limit}"),
+        None => format!("limit={limit}"),
+    }
+}
+
+fn json(request: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(request).map_err(|_| ApiError::Request("its body"))
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|_| ApiError::Answer("its JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seal_body_has_eight_fields() {
+        let body = SealBody {
+            header: b"hh",
+            part: b"p",
+            ..SealBody::default()
+        };
+        let bytes = body.to_bytes().unwrap();
+        let expected: Vec<u8> = [
+            &[0, 0, 0, 2][..],
+            b"{}",
+            &[0, 0, 0, 2],
+            b"hh",
+            &[0; 20],
+            &[0, 0, 0, 1],
+            b"p",
+        ]
+        .concat();
+        assert_eq!(bytes, expected);
+    }
+}

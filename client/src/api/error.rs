@@ -1,0 +1,127 @@
+//! Why a request had no good answer.
+
+use sealpost_proto::problem::{Problem, ProblemKind};
+use thiserror::Error;
+
+/// Why a request had no good answer.
+#[derive(Debug, Clone, Error)]
+pub enum ApiError {
+    /// The gateway refused and said why.
+    #[error("{}", refusal(.problem, *.local_time))]
+    Refused {
+        /// What it said.
+        problem: Box<Problem>,
+        /// This device's clock when the answer came, unix seconds.
+        local_time: u64,
+    },
+    /// The server's key is not the pinned one.
+    #[error(
+        "The gateway's key is not the one in your enrolment: somebody may be between you and the gateway, or it was set up anew; do not continue, and ask your administrator."
+    )]
+    WrongKey,
+    /// No connection, or it broke.
+    #[error("The gateway cannot be reached ({0}); check your network and that the gateway runs, then try again.")]
+    Unreachable(String),
+    /// An answer that is not in the API's form.
+    #[error(
+        "The gateway's answer is not in the form that this client knows ({0}); check that client and gateway are of the same version."
+    )]
+    Answer(&'static str),
+    /// A request that could not be made.
+    #[error("The request could not be made ({0}); this is a bug, please report it.")]
+    Request(&'static str),
+}
+
+impl ApiError {
+    /// Which problem the gateway named, if it did.
+    #[must_use]
+    pub fn kind(&self) -> Option<ProblemKind> {
+        match self {
+            Self::Refused { problem, .. } => problem.kind(),
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused { problem, .. } => match problem.kind() {
+                Some(
+                    ProblemKind::InFlight
+                    | ProblemKind::Timeout
+                    | ProblemKind::TooManyRequests
+                    | ProblemKind::AuditUnavailable
+                    | ProblemKind::Unavailable
+                    | ProblemKind::Replayed,
+                ) => true,
+                Some(_) => false,
+                None => matches!(problem.status, 429 | 502 | 503 | 504),
+            },
+            Self::WrongKey | Self::Answer(_) | Self::Request(_) => false,
+        }
+    }
+
+    /// Whether the gateway certainly did not do what was asked.
+    #[must_use]
+    pub fn is_definite_refusal(&self) -> bool {
+        match self {
+            Self::WrongKey | Self::Request(_) => true,
+            Self::Refused { problem, .. } => problem.status < 500 && problem.kind() != Some(ProblemKind::InFlight),
+            Self::Unreachable(_) | Self::Answer(_) => false,
+        }
+    }
+}
+
+/// The sentence of a problem: our own when its kind is known, so that a gateway cannot put words into our mouth.
+fn refusal(problem: &Problem, local_time: u64) -> String {
+    let Some(kind) = problem.kind() else {
+        return format!(
+            "The gateway refused with status {} for a reason that this client does not know; update the client.",
+            problem.status
+        );
+    };
+    let mut text = kind.title().to_owned();
+    if let (ProblemKind::ClockSkew, Some(time)) = (kind, problem.time) {
+        let (theirs, ours) = (crate::time::local(time), crate::time::local(local_time));
+        text.push_str(&format!(
+            " The gateway's clock says {theirs}, this device's says {ours}."
+        ));
+    }
+    if kind.status() >= 500 {
+        let id: String = problem.req_id.chars().filter(char::is_ascii_graphic).take(64).collect();
+        text.push_str(&format!(" Request id: {id}."));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_skew_shows_both_clocks() {
+        let mut problem = Problem::new(ProblemKind::ClockSkew, "r".into());
+        problem.time = Some(1_767_225_600);
+        let shown = ApiError::Refused {
+            problem: Box::new(problem),
+            local_time: 1_767_229_200,
+        }
+        .to_string();
+        let (theirs, ours) = (crate::time::local(1_767_225_600), crate::time::local(1_767_229_200));
+        assert!(shown.contains(&theirs) && shown.contains(&ours), "{shown}");
+    }
+
+    #[test]
+    fn unknown_problems_are_not_repeated_to_people() {
+        let mut problem = Problem::new(ProblemKind::Internal, "r".into());
+        problem.urn = "urn:sealpost:problem:new".into();
+        problem.title = "Call this number".into();
+        let error = ApiError::Refused {
+            problem: Box::new(problem),
+            local_time: 0,
+        };
+        assert!(!error.to_string().contains("Call"));
+        assert_eq!(error.kind(), None);
+    }
+}

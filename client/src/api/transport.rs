@@ -1,0 +1,137 @@
+//! HTTP/1.1 over pinned TLS: one request, one answer, with deadlines. Nothing here knows what is asked or why.
+//!
+//! HTTP/1.1 on purpose: parts go over several connections in parallel, which is faster for bulk than streams of one.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::{ApiError, tls};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until the answer's head: long enough for a part on a slow line.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+/// Between two pieces of an answer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_CONNECTIONS: usize = 8;
+/// Bodies go out in frames of this size, so that nothing between here and TLS copies a whole part.
+const FRAME_LEN: usize = 256 * 1024;
+
+/// A request's body: bytes that are shared with whoever may have to send them again.
+#[derive(Debug, Default)]
+pub(super) struct OutBody(Bytes);
+
+impl OutBody {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Body for OutBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+        if self.0.is_empty() {
+            return Poll::Ready(None);
+        }
+        let len = FRAME_LEN.min(self.0.len());
+        let frame = self.0.split_to(len);
+        Poll::Ready(Some(Ok(Frame::data(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
+    }
+}
+
+/// Connections to one gateway.
+#[derive(Debug, Clone)]
+pub(super) struct Transport(Client<HttpsConnector<HttpConnector>, OutBody>);
+
+impl Transport {
+    pub(super) fn new(pin: [u8; 32]) -> Result<Self, ApiError> {
+        let config = tls::config(pin).map_err(|_| ApiError::Request("TLS 1.3 is not available"))?;
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_only()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build(connector);
+        Ok(Self(client))
+    }
+
+    /// The answer's head; the body is still to come.
+    pub(super) async fn send(&self, request: Request<OutBody>) -> Result<Response<Incoming>, ApiError> {
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.0.request(request)).await;
+        match answer {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if tls::is_wrong_key(&error) => Err(ApiError::WrongKey),
+            Ok(Err(error)) => Err(ApiError::Unreachable(innermost(&error))),
+            Err(_) => Err(ApiError::Unreachable("no answer within ten minutes".to_owned())),
+        }
+    }
+}
+
+/// Appends a body to `into`, at most `limit` bytes.
+pub(super) async fn read_body(mut body: Incoming, limit: usize, into: &mut Vec<u8>) -> Result<(), ApiError> {
+    let mut room = limit;
+    loop {
+        let frame = tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await;
+        let frame = frame.map_err(|_| ApiError::Unreachable("the answer stopped half-way".to_owned()))?;
+        let Some(frame) = frame else {
+            return Ok(());
+        };
+        let frame = frame.map_err(|error| ApiError::Unreachable(innermost(&error)))?;
+        if let Some(data) = frame.data_ref() {
+            room = room.checked_sub(data.len()).ok_or(ApiError::Answer("it is too long"))?;
+            into.extend_from_slice(data);
+        }
+    }
+}
+
+/// The last error of the chain: what the system said.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_goes_out_in_frames_and_knows_its_length() {
+        let bytes = Bytes::from(vec![7; FRAME_LEN + 1]);
+        let body = OutBody::new(bytes.clone());
+        assert_eq!(body.size_hint().exact(), Some(bytes.len() as u64));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), bytes);
+        assert!(OutBody::default().is_end_stream());
+    }
+}

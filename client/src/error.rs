@@ -1,0 +1,127 @@
+//! The library's one error, and the few kinds of it that a caller can act on.
+//!
+//! Every message says what happened, why, and what to do next; none holds a secret, a file's contents or a patient's name. Paths
+//! and addresses are the caller's own words.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sealpost_proto::enrolment::EnrolmentError;
+use sealpost_proto::id::{Address, TransferId};
+use sealpost_proto::sealed::Reason;
+use thiserror::Error;
+
+use crate::api::ApiError;
+use crate::key_file::KeyFileError;
+use crate::log::LogError;
+
+/// Why an operation of the client failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The gateway refused, or could not be reached or trusted.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// A key file could not be made or opened.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// There is no key file.
+    #[error(
+        "There is no key file at {0}, so this device has no keys yet; run `sealpost enrol` (or `sealpost org init`), or name the folder with --home."
+    )]
+    NoKeyFile(PathBuf),
+    /// There is one already.
+    #[error("There is a key file at {0} already, and it is never replaced; name another folder with --home.")]
+    AlreadyEnrolled(PathBuf),
+    /// A sealed state file was altered.
+    #[error("A file in the client's folder was altered or belongs to other keys; restore the folder from your backup.")]
+    State,
+    /// The file system refused.
+    #[error("Could not {doing} {path}: {source}; check the path, its permissions and the free space.")]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is another one than when reading began.
+    #[error("{0} changed while it was being read, so nothing was sent; send it again when nobody is writing to it.")]
+    Changed(PathBuf),
+    /// A log of the gateway cannot be trusted.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The directory holds something about the own address that this client did not sign.
+    #[error(
+        "The directory holds a statement about your own address that this device did not make, so sending is blocked; tell your privacy officer at once."
+    )]
+    UnexpectedStatement,
+    /// Nobody in the directory has this address.
+    #[error(
+        "{0} is not in the directory, so there is no key to seal to; check the spelling, or ask your administrator to invite this person."
+    )]
+    UnknownRecipient(Address),
+    /// The person is in the directory and cannot be sent to now.
+    #[error("{0} is in the directory, but the key is revoked or not valid today; ask your administrator.")]
+    InvalidRecipient(Address),
+    /// A sealed transfer failed a check.
+    #[error("{}", rejected(.0))]
+    Rejected(Reason),
+    /// A receipt does not belong to the transfer, or is not signed by whom it should be.
+    #[error(
+        "The gateway gave a receipt that does not prove what it should ({0}); do not rely on this transfer, and tell your administrator."
+    )]
+    Receipt(&'static str),
+    /// A setup or enrolment string is damaged.
+    #[error("{0}; copy the whole string again, from `sealpost-` to its last character.")]
+    String(#[from] EnrolmentError),
+    /// What the gateway says of itself or of the organisation is not what the string says.
+    #[error(
+        "The gateway does not match the string that you were given ({0}); do not continue, and ask whoever gave it to you."
+    )]
+    Mismatch(&'static str),
+    /// What somebody posted to an invitation does not carry the proof that only the invitee can make.
+    #[error(
+        "The keys posted for {0} do not carry the proof that only the invited person can make ({1}); do not confirm them, and invite this person anew."
+    )]
+    NotTheInvitee(Address, &'static str),
+    /// Only a registrar can do this.
+    #[error("This key file holds no registrar's key, so it cannot enrol people; use the administrator's key file.")]
+    NotRegistrar,
+    /// No transfer, invitation or file by that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// The transfer was received before.
+    #[error("Transfer {0} was already received and verified on this device; add --again to receive it once more.")]
+    AlreadyReceived(TransferId),
+    /// The caller asked for something that cannot be.
+    #[error("{0}")]
+    Input(String),
+    /// The cryptographic library failed, or a worker stopped.
+    #[error("The client failed inside ({0}); try again, and report it if it happens again.")]
+    Internal(&'static str),
+}
+
+impl Error {
+    /// An error of the file system.
+    #[must_use]
+    pub fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self::Rejected(reason)
+    }
+}
+
+fn rejected(reason: &Reason) -> String {
+    format!(
+        "{reason} Nothing of it was kept; ask the sender to send it again, and tell your administrator if it happens twice."
+    )
+}

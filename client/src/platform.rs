@@ -1,0 +1,174 @@
+//! What differs between operating systems: private files and folders, durable writes, renaming without overwriting.
+//!
+//! Nothing else in the client asks which system it runs on.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// Creates a folder that only its owner can enter, with its parents; an existing one is left as it is.
+///
+/// # Errors
+/// Of the file system.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
+/// Opens a new file that only its owner can read; refuses an existing one, and a link in its place.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::AlreadyExists`].
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).read(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Puts `bytes` durably under `path`, as a whole or not at all, readable by the owner alone. An existing file is replaced.
+///
+/// # Errors
+/// Of the file system.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    with_temporary(path, bytes, |temporary| fs::rename(temporary, path))
+}
+
+/// As [`write_private`], and refuses when `path` exists.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::AlreadyExists`].
+pub fn write_private_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    with_temporary(path, bytes, |temporary| rename_new(temporary, path))
+}
+
+fn with_temporary(path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = create_private(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let placed = written.and_then(|()| place(&temporary));
+    if placed.is_err() {
+        // The first error is the one to tell; what is left of the temporary file is empty or sealed.
+        let _ = fs::remove_file(&temporary);
+    }
+    placed?;
+    sync_parent(path)
+}
+
+/// Renames `from` to `to` and never replaces what is there.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`], or others of the file system.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match rename_exclusive(from, to) {
+        // Some file systems know no exclusive rename; a hard link never replaces either.
+        Err(error) if is_unsupported(&error) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        result => result,
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn rename_exclusive(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+}
+
+/// Makes the entries of the folder that holds `path` durable.
+///
+/// # Errors
+/// Of the file system.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
+/// Makes the entries of a folder durable.
+///
+/// # Errors
+/// Of the file system.
+#[cfg(unix)]
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Windows writes folder entries through; a folder cannot be opened there to be synced.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn sync_dir(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::FileTooLarge`].
+pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_private_and_never_replaced_unasked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/key");
+        create_private_dir(path.parent().unwrap()).unwrap();
+        write_private_new(&path, b"one").unwrap();
+        let again = write_private_new(&path, b"two").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        write_private(&path, b"three").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no leftovers");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn limits_what_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, [0; 10]).unwrap();
+        assert_eq!(read_limited(&path, 10).unwrap().len(), 10);
+        assert_eq!(read_limited(&path, 9).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+}
