@@ -92,3 +92,59 @@ fn labeled_expand<const N: usize>(suite: &SuiteId, prk: &[u8; 32], label: &[u8],
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use hpke::kem::X25519HkdfSha256;
+    use hpke::{Deserializable, Kem, OpModeR};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::provider::{FAST, PORTABLE};
+
+    fn vectors() -> Vec<Value> {
+        let text = include_str!("../../../proto/vectors/hpke-base.json");
+        let document: Value = serde_json::from_str(text).unwrap();
+        document["vectors"].as_array().unwrap().clone()
+    }
+
+    fn unhex(value: &Value) -> Vec<u8> {
+        sealpost_proto::encoding::unhex(value.as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn schedule_of_rfc_9180_a_2_1() {
+        let vector = &vectors()[0];
+        // The published vector is for another cipher with a key of the same length.
+        let mut suite = suite_id(0x0020);
+        suite[9] = 3;
+        let shared = unhex(&vector["shared_secret"]).try_into().unwrap();
+        let (key, iv) = schedule(&suite, &shared, &unhex(&vector["info"]));
+        assert_eq!(key.to_vec(), unhex(&vector["key"]));
+        assert_eq!(iv.to_vec(), unhex(&vector["base_nonce"]));
+    }
+
+    #[test]
+    fn schedule_of_rfc_9180_with_aes_256_gcm() {
+        let vector = &vectors()[1];
+        let info = unhex(&vector["info"]);
+        let sk = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(&unhex(&vector["skRm"])).unwrap();
+        let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&unhex(&vector["enc"])).unwrap();
+        let shared = X25519HkdfSha256::decap(&sk, None, &enc).unwrap();
+        let (key, iv) = schedule(&suite_id(0x0020), &shared.0.into(), &info);
+        for provider in [FAST, PORTABLE] {
+            let mut buffer = b"Beauty is truth".to_vec();
+            let tag = provider.aead_seal(&key, &iv, &mut buffer).unwrap();
+            buffer.extend_from_slice(&tag);
+            let opened = hpke::single_shot_open::<hpke::aead::AesGcm256, hpke::kdf::HkdfSha256, X25519HkdfSha256>(
+                &OpModeR::Base,
+                &sk,
+                &enc,
+                &info,
+                &buffer,
+                b"",
+            );
+            assert_eq!(opened.unwrap(), b"Beauty is truth");
+        }
+    }
+}

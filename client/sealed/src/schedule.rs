@@ -189,3 +189,116 @@ impl fmt::Debug for PayloadKeys {
         f.debug_struct("PayloadKeys").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use rand_core::Rng;
+    use sealpost_proto::encoding::{hex, unhex, unhex_array};
+    use sealpost_proto::sealed::Container;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::provider::PORTABLE;
+    use crate::segment::open_in_place;
+
+    fn vectors() -> Value {
+        serde_json::from_str(include_str!("../../../proto/vectors/sealed-v1.json")).unwrap()
+    }
+
+    fn secrets(container: &Value) -> TransferSecrets {
+        let text = |key: &str| container[key].as_str();
+        let share = text("share").map(|share| unhex_array(share).unwrap());
+        let secret = TransferSecret::from_bytes(&unhex_array(text("TS").unwrap()).unwrap());
+        TransferSecrets::from_parts(secret, share.as_ref())
+    }
+
+    fn header(container: &Value) -> Option<Header> {
+        let bytes = unhex(container["hex"].as_str()?).unwrap();
+        Some(Container::parse(&bytes).unwrap().envelope().unwrap().header)
+    }
+
+    #[test]
+    fn commitment_and_keys_of_every_container() {
+        for container in vectors()["containers"].as_array().unwrap() {
+            let Some(header) = header(container) else {
+                continue;
+            };
+            let secrets = secrets(container);
+            let keys = secrets.payload_keys(&header);
+            assert_eq!(hex(&secrets.commitment(&header)), container["keys"]["C"]);
+            assert_eq!(hex(&keys.payload[..]), container["keys"]["PS"]);
+            assert_eq!(hex(&keys.manifest[..]), container["keys"]["MS"]);
+        }
+    }
+
+    #[test]
+    fn intermediates_of_the_main_example() {
+        let vectors = vectors();
+        let steps = &vectors["intermediates"][0];
+        let container = &vectors["containers"][2];
+        let header = header(container).unwrap();
+        let keys = secrets(container).payload_keys(&header);
+        assert_eq!(hex(&header.prefix()), steps["header_prefix_216"]);
+        assert_eq!(hex(&keys.resume()[..]), steps["resume_key"]);
+        let salt = |value: &Value| unhex_array(value.as_str().unwrap()).unwrap();
+        let segment = keys.segment(&salt(&steps["segment_0"]["salt"]), 0, true);
+        assert_eq!(hex(segment.key()), steps["segment_0"]["key"]);
+        assert_eq!(hex(segment.iv()), steps["segment_0"]["iv"]);
+        let manifest = keys.manifest_box(&salt(&steps["box_salt"]));
+        assert_eq!(hex(manifest.key()), steps["box_key"]);
+        assert_eq!(hex(manifest.iv()), steps["box_iv"]);
+    }
+
+    #[test]
+    fn resume_hash_of_the_main_example() {
+        let vectors = vectors();
+        let container = &vectors["containers"][2];
+        let key = secrets(container).payload_keys(&header(container).unwrap()).resume();
+        // Segment 0 of the example: decrypted here, since its text is written down nowhere else.
+        let bytes = unhex(container["hex"].as_str().unwrap()).unwrap();
+        let mut stored = Container::parse(&bytes).unwrap().payload().to_vec();
+        let keys = secrets(container).payload_keys(&header(container).unwrap());
+        let derive = |salt: &[u8; 32]| keys.segment(salt, 0, true);
+        let plaintext = open_in_place(PORTABLE, &mut stored, derive, Reason::Segment).unwrap();
+        let hash = blake3::keyed_hash(&key, plaintext);
+        assert_eq!(hex(hash.as_bytes()), vectors["intermediates"][0]["resume_hash_0"]);
+    }
+
+    #[test]
+    fn segment_keys_of_two_segments() {
+        let vectors = vectors();
+        let steps = &vectors["intermediates"][1];
+        let array = |value: &Value| unhex_array::<32>(value.as_str().unwrap()).unwrap();
+        let keys = PayloadKeys {
+            payload: Zeroizing::new(array(&steps["PS"])),
+            manifest: Zeroizing::new([0; 32]),
+            header_hash: array(&steps["HH"]),
+        };
+        for segment in steps["segments"].as_array().unwrap() {
+            let index = segment["i"].as_u64().unwrap();
+            let derived = keys.segment(&array(&segment["salt"]), index, segment["last"] == 1);
+            assert_eq!(hex(derived.key()), segment["key"]);
+            assert_eq!(hex(derived.iv()), segment["iv"]);
+        }
+    }
+
+    #[test]
+    fn no_two_sealings_of_any_segment_share_key_and_iv() {
+        let container = &vectors()["containers"][2];
+        let keys = secrets(container).payload_keys(&header(container).unwrap());
+        let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+        let mut seen = HashSet::new();
+        for index in 0..20 {
+            for _ in 0..20 {
+                let mut salt = [0; 32];
+                rng.fill_bytes(&mut salt);
+                for is_last in [false, true] {
+                    let derived = keys.segment(&salt, index, is_last);
+                    assert!(seen.insert((*derived.key(), *derived.iv())));
+                }
+            }
+        }
+    }
+}

@@ -111,3 +111,48 @@ fn split<const A: usize, const B: usize>(bytes: &[u8]) -> Result<(&[u8; A], &[u8
 fn join<const N: usize>(head: &[u8], tail: &[u8; 32]) -> Result<[u8; N], CryptoFailure> {
     [head, tail].concat().try_into().map_err(|_| CryptoFailure)
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_proto::encoding::unhex_array;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::provider::{FAST, PORTABLE};
+
+    #[test]
+    fn published_vectors_with_both_providers() {
+        let document: Value = serde_json::from_str(include_str!("../../../proto/vectors/x-wing.json")).unwrap();
+        let vectors = document["vectors"].as_array().unwrap();
+        assert_eq!(vectors.len(), 3);
+        for vector in vectors {
+            let text = |key: &str| vector[key].as_str().unwrap();
+            let seed = unhex_array(text("seed")).unwrap();
+            let public: [u8; PUBLIC_LEN] = unhex_array(text("pk")).unwrap();
+            let enc: [u8; ENC_LEN] = unhex_array(text("ct")).unwrap();
+            let shared: [u8; 32] = unhex_array(text("ss")).unwrap();
+            for provider in [FAST, PORTABLE] {
+                assert_eq!(public_key(provider, &seed), Ok(public));
+                let made = encapsulate(provider, &public, &unhex_array(text("eseed")).unwrap()).unwrap();
+                assert_eq!(made, (enc, Zeroizing::new(shared)));
+                assert_eq!(*decapsulate(provider, &seed, &enc).unwrap(), shared);
+            }
+        }
+    }
+
+    #[test]
+    fn unsound_x25519_parts_are_refused_before_anything_is_computed() {
+        let seed = [7; 32];
+        let public = public_key(PORTABLE, &seed).unwrap();
+        let (enc, _) = encapsulate(PORTABLE, &public, &[9; 64]).unwrap();
+        for last in [[0_u8; 32], [0xff; 32]] {
+            let mut bad = enc;
+            bad[ML_KEM_CT_LEN..].copy_from_slice(&last);
+            assert_eq!(decapsulate(FAST, &seed, &bad), Err(CryptoFailure));
+            let mut bad = public;
+            bad[ML_KEM_PUBLIC_LEN..].copy_from_slice(&last);
+            assert!(!is_public_key(&bad));
+            assert_eq!(encapsulate(FAST, &bad, &[9; 64]), Err(CryptoFailure));
+        }
+    }
+}

@@ -320,3 +320,6 @@ macro_rules! redacted_debug {
 }
 
 redacted_debug!(Manifest: files, ManifestDraft: files, Patient: value, Disclosure: basis, FileEntry: name, FileDraft: name);
+
+#[cfg(test)]
+mod tests;
