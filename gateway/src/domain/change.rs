@@ -33,6 +33,11 @@ pub enum Change {
         /// The address.
         address: Address,
     },
+    /// The bytes of superseded parts are gone.
+    PartsTidied {
+        /// The transfer.
+        transfer: TransferId,
+    },
     /// An invitation was made.
     InviteCreated {
         /// The invitation.
@@ -157,6 +162,11 @@ pub enum Change {
         /// When, unix seconds.
         at: u64,
     },
+    /// The key of the share's day was replaced since.
+    KeyReplaced {
+        /// The transfer.
+        transfer: TransferId,
+    },
     /// Parts and envelope of a shredded transfer are gone.
     CiphertextSwept {
         /// The transfer.
@@ -194,6 +204,8 @@ impl Change {
             | Self::ReceiptTaken { transfer, .. }
             | Self::TransferShredded { transfer, .. }
             | Self::ShareDestroyed { transfer, .. }
+            | Self::PartsTidied { transfer }
+            | Self::KeyReplaced { transfer }
             | Self::CiphertextSwept { transfer }
             | Self::TransferAbandoned { transfer }
             | Self::TransferRemoved { transfer } => Key::Transfer(*transfer),

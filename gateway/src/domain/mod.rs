@@ -22,5 +22,6 @@ pub use invite::Invite;
 pub use organisation::{LoggedStatement, Organisation};
 pub use state::{Key, Loaded, State};
 pub use transfer::{
-    CIPHERTEXT_GRACE, EnvelopeSizes, Opening, Recipient, Sealed, ShredCause, Shredded, StoredPart, Transfer,
+    CIPHERTEXT_GRACE, EnvelopeSizes, KEY_REPLACEMENT, Opening, Recipient, Sealed, ShredCause, Shredded, StoredPart,
+    Transfer,
 };

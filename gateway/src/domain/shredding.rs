@@ -17,6 +17,10 @@ pub enum Step {
     Shred,
     /// Destroy the share's row, then [`destroyed`].
     Destroy,
+    /// Give the share's day a new key, unless the day has ended, then [`key_replaced`].
+    ReplaceKey,
+    /// Delete superseded parts, then [`tidied`].
+    Tidy,
     /// Delete parts and envelope, then [`swept`].
     Sweep,
     /// Stop taking parts and a seal ([`abandon`]).
@@ -33,7 +37,9 @@ pub fn next_step(transfer: &Transfer, now: u64) -> Option<Step> {
     }
     match &transfer.shredded {
         Some(shredded) if shredded.destroyed_at.is_none() => Some(Step::Destroy),
+        Some(shredded) if !shredded.is_key_replaced => Some(Step::ReplaceKey),
         Some(_) => Some(Step::Sweep),
+        None if transfer.sealed.is_some() && !transfer.superseded.is_empty() => Some(Step::Tidy),
         None if transfer.sealed.is_some() => Some(Step::Shred),
         None if transfer.is_abandoned => Some(Step::Remove),
         None => Some(Step::Abandon),
@@ -72,6 +78,24 @@ pub fn destroyed(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
         at: at.seconds(),
     };
     Ok(((), silent(change)))
+}
+
+/// Records that the key of the share's day is another one now.
+///
+/// # Errors
+/// `not_found` if it was not to be replaced.
+pub fn key_replaced(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
+    due(loaded, id, at, Step::ReplaceKey)?;
+    Ok(((), silent(Change::KeyReplaced { transfer: *id })))
+}
+
+/// Records that superseded parts are gone.
+///
+/// # Errors
+/// `not_found` if there are none, or the transfer still takes parts.
+pub fn tidied(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
+    due(loaded, id, at, Step::Tidy)?;
+    Ok(((), silent(Change::PartsTidied { transfer: *id })))
 }
 
 /// Records that parts and envelope are gone.

@@ -28,6 +28,16 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The organisation and perhaps a transfer, to try a decision before anything is written for it.
+    #[must_use]
+    pub fn of(organisation: Arc<Organisation>, transfer: Option<Arc<Transfer>>) -> Self {
+        Self {
+            organisation: Some(organisation),
+            invites: BTreeMap::new(),
+            transfers: transfer.into_iter().map(|t| (t.id, t)).collect(),
+        }
+    }
+
     /// The organisation, if it was named.
     #[must_use]
     pub fn organisation(&self) -> Option<&Organisation> {

@@ -1,6 +1,6 @@
 //! A transfer, from announced to shredded: what it is and what follows from that. Commands on it are decided elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealpost_proto::api::{OPENING_LIFETIME, PublicLabel, RecipientState, TransferState, UNSEALED_LIFETIME};
 use sealpost_proto::encoding::Base64;
@@ -11,6 +11,9 @@ use super::Change;
 
 /// Time for which the ciphertext stays after its share was destroyed, in seconds: downloads that run may end.
 pub const CIPHERTEXT_GRACE: u64 = 48 * 3_600;
+
+/// Keys of days are replaced at multiples of this, in seconds: once for all shares that were destroyed in between.
+pub const KEY_REPLACEMENT: u64 = 6 * 3_600;
 
 /// A part that is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,8 @@ pub struct Transfer {
     pub announced_at: u64,
     /// Parts that are durable. Empty for a transfer that came whole: its part is in the envelope.
     pub parts: BTreeMap<u32, StoredPart>,
+    /// Parts that another took the place of; their bytes go once the transfer is sealed or abandoned.
+    pub superseded: BTreeSet<(u32, Hash)>,
     /// It was not sealed in time and is being removed.
     pub is_abandoned: bool,
     /// What was sealed.
@@ -220,6 +225,8 @@ pub struct Shredded {
     pub at: u64,
     /// When the row was gone, unix seconds.
     pub destroyed_at: Option<u64>,
+    /// Whether the day's key was replaced since, so that no copy of the row opens either.
+    pub is_key_replaced: bool,
     /// Whether parts and envelope are gone as well.
     pub is_swept: bool,
 }
@@ -230,7 +237,18 @@ impl Shredded {
             cause,
             at,
             destroyed_at: None,
+            // At expiry the key goes with its day.
+            is_key_replaced: cause == ShredCause::Expired,
             is_swept: false,
+        }
+    }
+
+    /// When its next step is due; none after the last.
+    fn due_at(&self) -> Option<u64> {
+        match self.destroyed_at {
+            None => Some(0),
+            Some(at) if !self.is_key_replaced => Some((at / KEY_REPLACEMENT + 1) * KEY_REPLACEMENT),
+            Some(at) => (!self.is_swept).then_some(at + CIPHERTEXT_GRACE),
         }
     }
 }
@@ -245,6 +263,7 @@ impl Transfer {
             bytes,
             announced_at: at,
             parts: BTreeMap::new(),
+            superseded: BTreeSet::new(),
             is_abandoned: false,
             sealed: None,
             openings: BTreeMap::new(),
@@ -312,11 +331,9 @@ impl Transfer {
     #[must_use]
     pub fn due_at(&self) -> Option<u64> {
         match &self.shredded {
-            Some(shredded) => match shredded.destroyed_at {
-                None => Some(0),
-                Some(at) => (!shredded.is_swept).then_some(at + CIPHERTEXT_GRACE),
-            },
+            Some(shredded) => shredded.due_at(),
             None if self.is_abandoned => Some(0),
+            None if self.sealed.is_some() && !self.superseded.is_empty() => Some(0),
             None if self.sealed.is_none() => Some(self.announced_at + UNSEALED_LIFETIME),
             None => self.end_time().map(|(at, _)| at),
         }
@@ -343,7 +360,15 @@ impl Transfer {
         match change {
             Change::PartStored { number, len, root, .. } => {
                 let part = StoredPart { len: *len, root: *root };
-                self.parts.insert(*number, part);
+                let before = self.parts.insert(*number, part);
+                self.superseded.extend(before.map(|before| (*number, before.root)));
+                self.superseded.remove(&(*number, *root));
+            }
+            Change::PartsTidied { .. } => self.superseded.clear(),
+            Change::KeyReplaced { .. } => {
+                if let Some(shredded) = self.shredded.as_mut() {
+                    shredded.is_key_replaced = true;
+                }
             }
             Change::TransferOpened {
                 opening,

@@ -57,11 +57,8 @@ pub fn part_len(transfer: Option<&Transfer>, sender: &Label, number: u32) -> Res
 /// What storing a part came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartOutcome {
-    /// The first of its number, or one that takes the place of `replaced`.
-    Stored {
-        /// The part before it, whose bytes nothing refers to any more.
-        replaced: Option<StoredPart>,
-    },
+    /// The first of its number, or one that takes the place of another.
+    Stored,
     /// The same part is there already.
     Known,
 }
@@ -82,8 +79,8 @@ pub fn store_part(
         part_len(transfer, sender, number)? == part.len,
         ProblemKind::PartMissing,
     )?;
-    let replaced = transfer.and_then(|t| t.parts.get(&number)).copied();
-    if replaced == Some(part) {
+    let before = transfer.and_then(|t| t.parts.get(&number));
+    if before == Some(&part) {
         return Ok((PartOutcome::Known, Effects::none()));
     }
     let change = Change::PartStored {
@@ -96,7 +93,7 @@ pub fn store_part(
         changes: vec![change],
         leaves: Vec::new(),
     };
-    Ok((PartOutcome::Stored { replaced }, effects))
+    Ok((PartOutcome::Stored, effects))
 }
 
 /// This sender's transfer if it still takes parts.

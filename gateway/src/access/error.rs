@@ -1,0 +1,32 @@
+//! Why a request did not become a grant.
+
+use sealpost_proto::problem::ProblemKind;
+use thiserror::Error;
+
+use crate::store::StoreError;
+
+/// Why a request did not become a grant.
+#[derive(Debug, Error)]
+pub enum AccessError {
+    /// Refused for this reason.
+    #[error("the request was refused: {}", .0.name())]
+    Refused(ProblemKind),
+    /// The signature's time differs too much from the gateway's clock.
+    #[error("the request's time is too far from the gateway's clock")]
+    ClockSkew {
+        /// The gateway's clock, unix seconds.
+        now: u64,
+    },
+    /// The state cannot be read.
+    #[error("the state cannot be read")]
+    Store(#[source] StoreError),
+    /// The refusal cannot be written down.
+    #[error("the refusal cannot be written down")]
+    Audit(#[source] StoreError),
+}
+
+impl From<ProblemKind> for AccessError {
+    fn from(kind: ProblemKind) -> Self {
+        Self::Refused(kind)
+    }
+}

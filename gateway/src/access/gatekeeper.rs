@@ -1,0 +1,283 @@
+//! From a signed request to a grant: form, freshness, signature, device, nonce, what the caller has seen, policy, body.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sealpost_proto::http_signature::{MAX_SKEW, Params, Seen, content_digest_matches};
+use sealpost_proto::id::{GatewayId, PublicKey};
+use sealpost_proto::key::TrustedDevice;
+use sealpost_proto::log::Actor;
+use sealpost_proto::problem::ProblemKind;
+
+use super::nonces::Nonces;
+use super::policy::permits;
+use super::{AccessError, Action, Grant, Head, Role, head};
+use crate::clock::Clock;
+use crate::domain::{Effects, Organisation, Requester, object};
+use crate::store::ledger::{Ledger, transact};
+use crate::store::views::Views;
+
+/// What a gatekeeper knows of its gateway.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Host and port under which clients reach the gateway, as in `public_url`.
+    pub authority: String,
+    /// The gateway's id.
+    pub gateway: GatewayId,
+    /// When the process started, unix seconds: what was signed before may have been used before.
+    pub started_at: u64,
+}
+
+/// Recognises callers.
+#[expect(missing_debug_implementations, reason = "the ports it holds have none")]
+pub struct Gatekeeper {
+    settings: Settings,
+    views: Arc<dyn Views>,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    nonces: Mutex<Nonces>,
+}
+
+/// A request whose signature, caller and policy were checked, and whose body was not read yet.
+#[derive(Debug)]
+#[must_use = "the body has to be checked before there is a grant"]
+pub struct Admitted {
+    grant: Grant,
+    content_length: Option<u64>,
+    content_digest: Option<String>,
+}
+
+impl Admitted {
+    /// Stated length of the body.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.content_length
+    }
+
+    /// The grant, if `body` is the one that was signed.
+    ///
+    /// # Errors
+    /// `digest_mismatch`.
+    pub fn with_body(self, body: &[u8]) -> Result<Grant, AccessError> {
+        let is_length = self.content_length == Some(body.len() as u64);
+        let is_digest = self
+            .content_digest
+            .is_some_and(|digest| content_digest_matches(&digest, body));
+        if is_length && is_digest {
+            Ok(self.grant)
+        } else {
+            Err(ProblemKind::DigestMismatch.into())
+        }
+    }
+
+    /// The grant of a request whose signature covers no digest: one without a body, or a part, whose root is covered instead.
+    ///
+    /// # Errors
+    /// `digest_mismatch` if there is a body to be checked.
+    pub fn without_digest(self) -> Result<Grant, AccessError> {
+        match self.content_digest {
+            None => Ok(self.grant),
+            Some(_) => Err(ProblemKind::DigestMismatch.into()),
+        }
+    }
+}
+
+/// A signature that was verified.
+struct Verified {
+    params: Params,
+    base: String,
+    seen: Seen,
+}
+
+impl Gatekeeper {
+    /// A gatekeeper that has seen no nonce yet.
+    #[must_use]
+    pub fn new(settings: Settings, views: Arc<dyn Views>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            settings,
+            views,
+            ledger,
+            clock,
+            nonces: Mutex::new(Nonces::default()),
+        }
+    }
+
+    /// Admits a device of the directory to an action.
+    ///
+    /// # Errors
+    /// [`AccessError`], by the first check that fails. What the policy refuses is written down as a leaf.
+    pub async fn admit(
+        &self,
+        head: &Head<'_>,
+        action: Action,
+        peer: Option<String>,
+        req_id: &str,
+    ) -> Result<Admitted, AccessError> {
+        let now = self.now();
+        let verified = self.verify(head, now)?;
+        let organisation = self.views.organisation().await.map_err(AccessError::Store)?;
+        let device = recognise(&organisation, &verified.params.key, now)?;
+        self.nonces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(&device.key, verified.params.nonce, now)?;
+        self.check_seen(&organisation, &verified.seen)?;
+        let requester = Requester {
+            actor: Actor {
+                kind: "member".to_owned(),
+                id: device.label.to_string(),
+                dk: Some(device.key),
+            },
+            peer,
+            req_id: Some(req_id.to_owned()),
+        };
+        let grant = Grant {
+            action,
+            device: device.key,
+            member: Some(device),
+            is_registrar: organisation.is_registrar(&device.label, now),
+            is_auditor: organisation.is_auditor(&device.label),
+            requester,
+            signature_base: verified.base,
+        };
+        if !may(&grant, action) {
+            self.write_down(&grant, &device).await?;
+            return Err(ProblemKind::Forbidden.into());
+        }
+        admitted(grant, head)
+    }
+
+    /// Admits a device that announces itself: to the founding of the organisation, or to an invitation. `actor` names it in
+    /// leaves; what it knows, the rules check.
+    ///
+    /// # Errors
+    /// [`AccessError`], by the first check that fails.
+    pub fn welcome(
+        &self,
+        head: &Head<'_>,
+        action: Action,
+        peer: Option<String>,
+        req_id: &str,
+    ) -> Result<Admitted, AccessError> {
+        if !permits(Role::Newcomer, action) {
+            return Err(ProblemKind::Forbidden.into());
+        }
+        let verified = self.verify(head, self.now())?;
+        let device = verified.params.key;
+        let requester = Requester {
+            actor: Actor {
+                kind: "invitee".to_owned(),
+                id: device.to_string(),
+                dk: Some(device),
+            },
+            peer,
+            req_id: Some(req_id.to_owned()),
+        };
+        let grant = Grant {
+            action,
+            device,
+            member: None,
+            is_registrar: false,
+            is_auditor: false,
+            requester,
+            signature_base: verified.base,
+        };
+        admitted(grant, head)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now_millis() / 1000
+    }
+
+    /// Form, freshness and signature: everything that needs no state.
+    fn verify(&self, head: &Head<'_>, now: u64) -> Result<Verified, AccessError> {
+        let signature = head.signature()?;
+        let covered = head.covered(&self.settings.authority)?;
+        let params = *signature.params();
+        if params.created.abs_diff(now) > MAX_SKEW || now > params.expires.saturating_add(MAX_SKEW) {
+            return Err(AccessError::ClockSkew { now });
+        }
+        if params.created < self.settings.started_at {
+            return Err(ProblemKind::Replayed.into());
+        }
+        let base = signature.verify(&covered).map_err(head::refused)?;
+        let seen = covered.seen.and_then(|text| text.parse::<Seen>().ok());
+        Ok(Verified {
+            params,
+            base,
+            seen: seen.ok_or(ProblemKind::BadRequest)?,
+        })
+    }
+
+    /// Refuses to answer a caller who has seen more of the directory than there is, or something else: this gateway was
+    /// restored from an old copy, or somebody showed the caller another directory.
+    fn check_seen(&self, organisation: &Organisation, seen: &Seen) -> Result<(), AccessError> {
+        if seen.origin != self.settings.gateway.directory_origin() {
+            return Err(ProblemKind::BadRequest.into());
+        }
+        if organisation.head_at(seen.size) == Some(seen.root) {
+            return Ok(());
+        }
+        tracing::error!(
+            seen = seen.size,
+            own = organisation.size(),
+            "a caller has seen a directory that is not a beginning of this one: was the gateway restored from an old copy?"
+        );
+        Err(ProblemKind::DirectoryBehind.into())
+    }
+
+    async fn write_down(&self, grant: &Grant, device: &TrustedDevice) -> Result<(), AccessError> {
+        let Some(event) = grant.action.event() else {
+            return Ok(());
+        };
+        let object = object::person(&device.label);
+        let leaf = grant
+            .requester
+            .was_refused(event, object, ProblemKind::Forbidden.into());
+        let decide = move |_: &_, _| {
+            let leaves = vec![leaf.clone()];
+            (
+                (),
+                Effects {
+                    changes: Vec::new(),
+                    leaves,
+                },
+            )
+        };
+        let written = transact(self.ledger.as_ref(), Vec::new(), decide).await;
+        written.map(|_| ()).map_err(AccessError::Audit)
+    }
+}
+
+/// Whose device this is, or why it is nobody's.
+fn recognise(organisation: &Organisation, key: &PublicKey, now: u64) -> Result<TrustedDevice, ProblemKind> {
+    if organisation.waiting.contains_key(key) {
+        return Err(ProblemKind::Unconfirmed);
+    }
+    let directory = organisation.directory.as_ref().ok_or(ProblemKind::Unauthenticated)?;
+    directory.device(key, now).ok_or_else(|| {
+        // Below size 0 no revocation counts, so what is found there was revoked since.
+        let was_known = directory.device_below(key, now, 0).is_some();
+        if was_known {
+            ProblemKind::Disabled
+        } else {
+            ProblemKind::Unauthenticated
+        }
+    })
+}
+
+fn may(grant: &Grant, action: Action) -> bool {
+    permits(Role::Member, action)
+        || grant.is_registrar && permits(Role::Registrar, action)
+        || grant.is_auditor && permits(Role::Auditor, action)
+}
+
+fn admitted(grant: Grant, head: &Head<'_>) -> Result<Admitted, AccessError> {
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let content_length = text("content-length").map(str::parse).transpose();
+    let covers_digest = matches!(head.method, "POST" | "PATCH");
+    Ok(Admitted {
+        grant,
+        content_length: content_length.map_err(|_| ProblemKind::BadRequest)?,
+        content_digest: covers_digest.then(|| text("content-digest").unwrap_or_default().to_owned()),
+    })
+}

@@ -1,0 +1,66 @@
+//! The proof that somebody may do something. Only this room can make one.
+
+use sealpost_proto::id::PublicKey;
+use sealpost_proto::key::TrustedDevice;
+use sealpost_proto::problem::ProblemKind;
+
+use super::Action;
+use crate::domain::{Refusal, Requester};
+
+/// A caller who was recognised and may do what is asked. Unforgeable: its fields are private to this room.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub(super) action: Action,
+    pub(super) device: PublicKey,
+    pub(super) member: Option<TrustedDevice>,
+    pub(super) is_registrar: bool,
+    pub(super) is_auditor: bool,
+    pub(super) requester: Requester,
+    pub(super) signature_base: String,
+}
+
+impl Grant {
+    /// What was granted.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// The device that signed the request.
+    #[must_use]
+    pub fn device(&self) -> PublicKey {
+        self.device
+    }
+
+    /// The person's device, by the directory.
+    ///
+    /// # Errors
+    /// `unauthenticated` for a newcomer's grant.
+    pub fn member(&self) -> Result<TrustedDevice, Refusal> {
+        self.member.ok_or_else(|| ProblemKind::Unauthenticated.into())
+    }
+
+    /// Whether the caller may enrol people.
+    #[must_use]
+    pub fn is_registrar(&self) -> bool {
+        self.is_registrar
+    }
+
+    /// Whether the caller may read the audit log.
+    #[must_use]
+    pub fn is_auditor(&self) -> bool {
+        self.is_auditor
+    }
+
+    /// Who asks, as audit leaves name it.
+    #[must_use]
+    pub fn requester(&self) -> &Requester {
+        &self.requester
+    }
+
+    /// What the request's signature was made over (RFC 9421, section 2.5); kept as the recipient's request for an opening.
+    #[must_use]
+    pub fn signature_base(&self) -> &str {
+        &self.signature_base
+    }
+}
