@@ -152,7 +152,7 @@ fn statements(account: &Account, label: &Label, posted: &PostedKeys) -> Option<(
 /// `kid || HPKE box`, bound to the invitation and its label.
 fn seal_invite_secret(account: &Account, string: &EnrolmentString, label: &Label, env: &Env) -> Result<Vec<u8>, Error> {
     let to = account.newest_encryption()?.key.public();
-    let info = box_info(&string.invite, label, to.kid());
+    let info = box_info(&string.invite, label, &to.kid());
     let sealed = seal_secret(FAST, to, &info, string.secret.as_bytes(), &mut env.rng());
     let sealed = sealed.map_err(|_| Error::Internal("HPKE"))?;
     Ok([&to.kid().as_bytes()[..], &sealed].concat())

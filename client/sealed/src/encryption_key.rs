@@ -1,67 +1,27 @@
-//! An encryption key (EK): what transfers are sealed to.
+//! The secret half of an encryption key (EK): what transfers sealed to its public half open with.
 
 use std::fmt;
 
 use rand_core::CryptoRng;
-use sealpost_proto::crypto::kid;
 use sealpost_proto::id::Kid;
+use sealpost_proto::key::EncryptionPublicKey;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::provider::{FAST, Provider};
-use crate::xwing::{PUBLIC_LEN, is_public_key, public_key};
+use crate::xwing::public_key;
 
-/// Bytes that are not an encryption key which every implementation takes.
+/// The cryptographic library failed to make a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the bytes are not a valid encryption key")]
+#[error("the encryption key could not be made")]
 pub struct InvalidKey;
-
-/// The public half: an X-Wing key, checked, and its id.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EncryptionPublicKey {
-    bytes: Box<[u8; PUBLIC_LEN]>,
-    kid: Kid,
-}
-
-impl EncryptionPublicKey {
-    /// Takes a public key that ML-KEM's modulus check and the list of D16 allow.
-    ///
-    /// # Errors
-    /// [`InvalidKey`].
-    pub fn from_bytes(bytes: &[u8; PUBLIC_LEN]) -> Result<Self, InvalidKey> {
-        if !is_public_key(bytes) {
-            return Err(InvalidKey);
-        }
-        Ok(Self {
-            bytes: Box::new(*bytes),
-            kid: kid(bytes),
-        })
-    }
-
-    /// The 1,216 bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; PUBLIC_LEN] {
-        &self.bytes
-    }
-
-    /// Its id.
-    #[must_use]
-    pub fn kid(&self) -> &Kid {
-        &self.kid
-    }
-}
-
-impl fmt::Debug for EncryptionPublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EncryptionPublicKey").field(&self.kid).finish()
-    }
-}
 
 /// The secret half: a seed of 32 random bytes. Wiped when dropped; `Debug` shows the id alone.
 #[derive(Clone)]
 pub struct EncryptionKey {
     seed: Zeroizing<[u8; 32]>,
     public: EncryptionPublicKey,
+    kid: Kid,
 }
 
 impl EncryptionKey {
@@ -85,9 +45,11 @@ impl EncryptionKey {
 
     pub(crate) fn from_seed_with(provider: &dyn Provider, seed: &[u8; 32]) -> Result<Self, InvalidKey> {
         let public = public_key(provider, seed).map_err(|_| InvalidKey)?;
+        let public = EncryptionPublicKey::from_bytes(public).map_err(|_| InvalidKey)?;
         Ok(Self {
             seed: Zeroizing::new(*seed),
-            public: EncryptionPublicKey::from_bytes(&public)?,
+            kid: public.kid(),
+            public,
         })
     }
 
@@ -106,7 +68,7 @@ impl EncryptionKey {
     /// Its id.
     #[must_use]
     pub fn kid(&self) -> &Kid {
-        self.public.kid()
+        &self.kid
     }
 }
 

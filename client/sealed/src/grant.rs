@@ -13,7 +13,7 @@ use crate::stanza::{wrap_for_key, wrap_for_link};
 ///
 /// # Errors
 /// [`SealError::Refused`] when the rules do not allow the grant: the purpose does not fit the recipient, the transfer is not to
-/// be forwarded, or the time lies outside its life; [`SealError::Crypto`] when the cryptographic library fails.
+/// be forwarded, or the time lies outside its life; [`SealError::Recipient`] when the new key is not valid.
 pub fn make_grant(
     provider: &dyn Provider,
     header: &Header,
@@ -25,7 +25,9 @@ pub fn make_grant(
 ) -> Result<(Grant, Stanza), SealError> {
     let hash = header.hash();
     let stanza = match to {
-        Recipient::Key { key, .. } => Stanza::Hpke(wrap_for_key(provider, &hash, secret, key, Role::Forwarded, rng)?),
+        Recipient::Key { key, .. } => wrap_for_key(provider, &hash, secret, key, Role::Forwarded, rng)
+            .map(Stanza::Hpke)
+            .map_err(|_| SealError::Recipient(key.kid()))?,
         Recipient::Link { key } => {
             Stanza::Link(wrap_for_link(provider, &hash, secret, key, Argon2Params::DEFAULT, rng)?)
         }

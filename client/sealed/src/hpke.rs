@@ -5,9 +5,10 @@
 
 use rand_core::CryptoRng;
 use sealpost_proto::crypto::{XWING_KEM_ID, hmac_sha256};
+use sealpost_proto::key::EncryptionPublicKey;
 use zeroize::Zeroizing;
 
-use crate::encryption_key::{EncryptionKey, EncryptionPublicKey};
+use crate::encryption_key::EncryptionKey;
 use crate::provider::{CryptoFailure, Provider};
 use crate::xwing::{ENC_LEN, decapsulate, encapsulate};
 
@@ -19,7 +20,7 @@ const TAG_LEN: usize = 16;
 /// Seals a short secret to an encryption key under a caller's `info`: `enc(1120) || ciphertext || tag(16)`.
 ///
 /// # Errors
-/// [`CryptoFailure`] when the cryptographic library fails.
+/// [`CryptoFailure`] when the public key is not one of ML-KEM, or the cryptographic library fails.
 pub fn seal_secret(
     provider: &dyn Provider,
     to: &EncryptionPublicKey,

@@ -26,7 +26,7 @@ mod unpack;
 mod xwing;
 
 pub use container::{ContainerError, ContainerReader};
-pub use encryption_key::{EncryptionKey, EncryptionPublicKey, InvalidKey};
+pub use encryption_key::{EncryptionKey, InvalidKey};
 pub use grant::make_grant;
 pub use hpke::{open_secret, seal_secret};
 pub use link::{LinkKey, normalise_words};

@@ -2,7 +2,8 @@
 
 use rand_core::CryptoRng;
 use sealpost_proto::crypto::SigningKey;
-use sealpost_proto::id::{PublicKey, TransferId};
+use sealpost_proto::id::{Kid, PublicKey, TransferId};
+use sealpost_proto::key::EncryptionPublicKey;
 use sealpost_proto::sealed::{
     Argon2Params, Block, Header, PayloadLayout, Reason, Role, Seal, SealBody, Stanza, box_hash, share_commit,
 };
@@ -10,7 +11,6 @@ use sealpost_proto::tree::leaf_hash;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::encryption_key::EncryptionPublicKey;
 use crate::link::LinkKey;
 use crate::manifest::{ManifestDraft, ManifestError, seal_box};
 use crate::provider::{CryptoFailure, Provider};
@@ -65,6 +65,9 @@ pub enum SealError {
     /// Recipients, dates or roles break a rule of the format.
     #[error("The transfer cannot be sealed: recipients, roles or dates are not allowed. ({0})")]
     Refused(Reason),
+    /// A recipient's key is not a valid ML-KEM key.
+    #[error("The encryption key {0} is not valid. Nothing was sealed; ask its owner to enrol again.")]
+    Recipient(Kid),
     /// The buffer does not have the length that the segment has.
     #[error("The buffer does not fit segment {0}.")]
     Buffer(u64),
@@ -270,7 +273,9 @@ fn make_block(
     let mut stanzas = Vec::with_capacity(recipients.len());
     for recipient in recipients {
         stanzas.push(match recipient {
-            Recipient::Key { key, role } => Stanza::Hpke(wrap_for_key(provider, &hash, secret, key, *role, rng)?),
+            Recipient::Key { key, role } => wrap_for_key(provider, &hash, secret, key, *role, rng)
+                .map(Stanza::Hpke)
+                .map_err(|_| SealError::Recipient(key.kid()))?,
             Recipient::Link { key } => {
                 Stanza::Link(wrap_for_link(provider, &hash, secret, key, Argon2Params::DEFAULT, rng)?)
             }

@@ -2,9 +2,10 @@
 
 use rand_core::CryptoRng;
 use sealpost_proto::id::Kid;
+use sealpost_proto::key::EncryptionPublicKey;
 use sealpost_proto::sealed::{Argon2Params, HpkeStanza, LinkKdf, LinkStanza, Reason, Role};
 
-use crate::encryption_key::{EncryptionKey, EncryptionPublicKey};
+use crate::encryption_key::EncryptionKey;
 use crate::hpke::{open_secret, seal_secret};
 use crate::link::LinkKey;
 use crate::provider::{CryptoFailure, Provider};
@@ -29,12 +30,13 @@ pub(crate) fn wrap_for_key(
     role: Role,
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<HpkeStanza, CryptoFailure> {
-    let info = info(header_hash, to.kid(), role);
+    let kid = to.kid();
+    let info = info(header_hash, &kid, role);
     let sealed = seal_secret(provider, to, &info, secret.as_bytes(), rng)?;
     let (enc, ct) = sealed.split_first_chunk().ok_or(CryptoFailure)?;
     Ok(HpkeStanza {
         role,
-        kid: *to.kid(),
+        kid,
         enc: Box::new(*enc),
         ct: ct.try_into().map_err(|_| CryptoFailure)?,
     })

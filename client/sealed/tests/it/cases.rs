@@ -1,12 +1,14 @@
 //! Negative cases that no stored container holds, by number, and refusals of the sealer.
 
 use sealpost_proto::crypto::SigningKey;
+use sealpost_proto::key::EncryptionPublicKey;
 use sealpost_proto::sealed::{
-    Container, PayloadLayout, Reason, STORED_SEGMENT_LEN, Seal, SealBody, container_head, container_tail,
+    Container, PayloadLayout, Reason, Role, STORED_SEGMENT_LEN, Seal, SealBody, container_head, container_tail,
 };
 use sealpost_proto::tree::{leaf_hash, tree_head};
 use sealpost_sealed::{
-    EncryptionKey, EncryptionPublicKey, ManifestError, NameProblem, SealError, Sealer, TransferDraft, TransferSecrets,
+    EncryptionKey, FAST, ManifestError, NameProblem, Recipient, SealError, Sealer, TransferDraft, TransferSecrets,
+    seal_secret,
 };
 
 use crate::support::*;
@@ -71,18 +73,10 @@ fn n59_more_files_than_allowed_are_not_sealed() {
     assert_eq!(plain_manifest(&files[1..]).check(), Ok(0));
 }
 
-#[test]
-fn the_sealer_refuses_what_a_reader_would() {
-    let seal = |draft: TransferDraft, recipients: &[_]| {
-        let secrets = TransferSecrets::generate(true, &mut rng());
-        let provider = providers()[0].1;
-        Sealer::new(provider, &draft, recipients, plain_manifest(&[]), secrets, &mut rng()).map(|_| ())
-    };
-    let header = seal_own(providers()[0].1, &[], &[to(&recipient("R1"), 1)])
-        .sealer
-        .header()
-        .clone();
-    let draft = TransferDraft {
+fn a_draft() -> TransferDraft {
+    let own = seal_own(providers()[0].1, &[], &[to(&recipient("R1"), 1)]);
+    let header = own.sealer.header();
+    TransferDraft {
         transfer_id: header.transfer_id,
         audience: header.audience,
         sender_identity: header.sender_identity,
@@ -90,24 +84,31 @@ fn the_sealer_refuses_what_a_reader_would() {
         created_at: header.created_at,
         expires_at: header.expires_at,
         no_forward: false,
-    };
+    }
+}
+
+fn try_seal(draft: &TransferDraft, recipients: &[Recipient]) -> Result<(), SealError> {
+    let secrets = TransferSecrets::generate(true, &mut rng());
+    Sealer::new(FAST, draft, recipients, plain_manifest(&[]), secrets, &mut rng()).map(|_| ())
+}
+
+#[test]
+fn the_sealer_refuses_what_a_reader_would() {
     let r1 = to(&recipient("R1"), 1);
     let format = Err(SealError::Refused(Reason::Format));
-    assert_eq!(seal(draft.clone(), std::slice::from_ref(&r1)), Ok(()));
-    assert_eq!(seal(draft.clone(), &[]), format, "nobody");
+    let draft = a_draft();
+    assert_eq!(try_seal(&draft, std::slice::from_ref(&r1)), Ok(()));
+    assert_eq!(try_seal(&draft, &[]), format, "nobody");
+    let twice = [r1.clone(), to(&recipient("R1"), 2)];
+    assert_eq!(try_seal(&draft, &twice), format, "one key twice");
     assert_eq!(
-        seal(draft.clone(), &[r1.clone(), to(&recipient("R1"), 2)]),
-        format,
-        "one key twice"
-    );
-    assert_eq!(
-        seal(draft.clone(), &[to(&recipient("R1"), 6)]),
+        try_seal(&draft, &[to(&recipient("R1"), 6)]),
         format,
         "role 6 is for grants"
     );
-    let mut long = draft.clone();
+    let mut long = draft;
     long.expires_at = long.created_at + 366 * 86_400 + 1;
-    assert_eq!(seal(long, &[r1]), format, "too long a life");
+    assert_eq!(try_seal(&long, &[r1]), format, "too long a life");
 }
 
 #[test]
@@ -160,20 +161,20 @@ fn a_draft_names_the_file_that_cannot_be_sent() {
 }
 
 #[test]
-fn encryption_keys_that_implementations_disagree_on_are_refused() {
+fn nothing_is_sealed_to_a_key_that_is_not_one_of_ml_kem() {
     let sound = recipient("R1");
     let mut bytes = *sound.public().as_bytes();
-    assert!(EncryptionPublicKey::from_bytes(&bytes).is_ok());
-    bytes[1184..].fill(0);
-    assert!(
-        EncryptionPublicKey::from_bytes(&bytes).is_err(),
-        "X25519 part of small order"
-    );
-    let mut bytes = *sound.public().as_bytes();
     bytes[..3].fill(0xff);
-    assert!(
-        EncryptionPublicKey::from_bytes(&bytes).is_err(),
-        "ML-KEM coefficient above the modulus"
-    );
+    let above_the_modulus = EncryptionPublicKey::from_bytes(bytes).unwrap();
+    for (_, provider) in providers() {
+        assert!(seal_secret(provider, &above_the_modulus, b"", b"secret", &mut rng()).is_err());
+        assert!(seal_secret(provider, sound.public(), b"", b"secret", &mut rng()).is_ok());
+    }
+    let bad = Recipient::Key {
+        key: above_the_modulus.clone(),
+        role: Role::Recipient,
+    };
+    let refused = try_seal(&a_draft(), &[bad]);
+    assert_eq!(refused, Err(SealError::Recipient(above_the_modulus.kid())));
     assert_ne!(EncryptionKey::generate(&mut rng()).unwrap().kid(), sound.kid());
 }

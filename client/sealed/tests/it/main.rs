@@ -14,6 +14,8 @@ mod flips;
 mod grants_and_links;
 mod more;
 mod negatives;
+mod opening;
 mod properties;
+mod sealing;
 mod standards;
 mod support;
