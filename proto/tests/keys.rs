@@ -1,6 +1,8 @@
 //! Statements, their log, receipts, enrolment and signed requests against `vectors/keys-v1.json`, which an independent
 //! implementation made, and the negative cases N74 to N76.
 
+#![cfg(test)]
+
 use sealpost_proto::crypto::{self, SigningKey};
 use sealpost_proto::encoding::{hex, unhex_array};
 use sealpost_proto::enrolment::{EnrolmentString, Secret, SetupString};
