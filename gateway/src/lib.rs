@@ -2,6 +2,7 @@
 //!
 //! It holds ciphertext and routing metadata only. Nothing here, and nothing this crate links, can open a transfer.
 
+pub mod audit;
 pub mod clock;
 pub mod domain;
 pub mod random;

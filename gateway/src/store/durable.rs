@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Creates a folder (0700) and those above it that are missing, and makes their names durable.
@@ -41,12 +41,6 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
 /// Opens an existing file to read and write in place.
 pub(crate) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
-}
-
-/// Writes `bytes` in place and makes them durable.
-pub(crate) fn overwrite(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    file.write_all_at(bytes, offset)?;
-    file.sync_data()
 }
 
 /// Writes a small file whole: after a crash there is the old one or the new one.
@@ -93,11 +87,6 @@ impl TempFile {
     /// Adds bytes.
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
-    }
-
-    /// The file, for what is more than appending.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
     }
 
     /// Makes it durable and gives it its name, replacing what had that name. `target` lies in the same file system.

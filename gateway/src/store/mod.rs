@@ -15,6 +15,7 @@ pub mod open;
 pub mod share;
 pub mod views;
 
+pub(crate) use durable::replace as replace_file;
 use thiserror::Error;
 
 /// What can go wrong in a store, by what the caller can do about it.

@@ -5,12 +5,12 @@
 mod blob;
 mod ledger;
 mod sample;
-// mod share;
+mod share;
 mod views;
 
 pub use blob::blobs;
 pub use ledger::{ledger, ledger_survives};
-// pub use share::{shares, shares_survive};
+pub use share::{shares, shares_survive};
 pub use views::views;
 
 /// What a suite returns.

@@ -39,6 +39,9 @@ pub(super) struct Committer {
     pub(super) stop: watch::Sender<Option<String>>,
 }
 
+/// The last leaf on each object, in order.
+type Links = Vec<(Object, Hash)>;
+
 /// Makes leaves: the same draft twice gives two leaves, each linked to the last one on its object.
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -61,7 +64,7 @@ struct Group {
 struct Prepared {
     record: Record,
     bytes: Vec<u8>,
-    chain: Vec<(Object, Hash)>,
+    chain: Links,
 }
 
 impl Committer {
@@ -204,14 +207,9 @@ impl Committer {
 
 impl Chain {
     /// Lines for `drafts`, and what they make the last leaf of each object.
-    fn leaves(
-        &self,
-        stamp: Stamp,
-        tenant: Option<&str>,
-        drafts: Vec<LeafDraft>,
-    ) -> io::Result<(Vec<String>, Vec<(Object, Hash)>)> {
+    fn leaves(&self, stamp: Stamp, tenant: Option<&str>, drafts: Vec<LeafDraft>) -> io::Result<(Vec<String>, Links)> {
         let mut lines = Vec::with_capacity(drafts.len());
-        let mut chain: Vec<(Object, Hash)> = Vec::new();
+        let mut chain: Links = Vec::new();
         for draft in drafts {
             let in_record = chain.iter().rev().find(|(object, _)| *object == draft.object);
             let prev_obj = in_record.map(|(_, hash)| hash).or_else(|| self.last.get(&draft.object));

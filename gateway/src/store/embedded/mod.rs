@@ -13,6 +13,8 @@ mod journal;
 mod leaf_log;
 mod ledger;
 mod record;
+mod shares;
 mod views;
 
 pub use ledger::EmbeddedLedger;
+pub use shares::EmbeddedShares;

@@ -9,6 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::Position;
 use super::format::{FRAME_HEAD_LEN, Frame, HEADER_LEN, claimed_len};
 
+/// Offset of the first frame in a file.
+const FIRST_FRAME: u32 = 96;
+const _: () = assert!(FIRST_FRAME as usize == HEADER_LEN);
+
 /// Reads frames by position. Clones share the list of files.
 #[derive(Debug, Clone)]
 pub(crate) struct JournalReader {
@@ -52,7 +56,7 @@ impl JournalReader {
             }
             position = Position {
                 file: position.file + 1,
-                offset: HEADER_LEN as u32,
+                offset: FIRST_FRAME,
             };
         }
         Ok(())

@@ -1,0 +1,64 @@
+//! Both logs as the signer reads them: a size, and lines by index.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::store::StoreError;
+use crate::store::ledger::Ledger;
+use crate::store::views::Views;
+
+/// A log whose leaves are all durable and never change.
+#[async_trait]
+pub trait LogSource: Send + Sync {
+    /// Number of leaves.
+    async fn size(&self) -> Result<u64, StoreError>;
+    /// Leaves from index `from`, at most `limit`.
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError>;
+}
+
+/// The audit log of a ledger.
+#[derive(Clone)]
+pub struct AuditLog(pub Arc<dyn Ledger>);
+
+/// The directory log: the statements of the organisation.
+#[derive(Clone)]
+pub struct DirectoryLog(pub Arc<dyn Views>);
+
+#[async_trait]
+impl LogSource for AuditLog {
+    async fn size(&self) -> Result<u64, StoreError> {
+        Ok(self.0.audit_head().await?.0)
+    }
+
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.0.audit_leaves(from, limit).await
+    }
+}
+
+#[async_trait]
+impl LogSource for DirectoryLog {
+    async fn size(&self) -> Result<u64, StoreError> {
+        Ok(self.0.organisation().await?.size())
+    }
+
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
+        let organisation = self.0.organisation().await?;
+        let skip = usize::try_from(from).unwrap_or(usize::MAX);
+        let statements = organisation.statements.iter().skip(skip).take(limit);
+        Ok(statements.map(|statement| statement.leaf.clone()).collect())
+    }
+}
+
+impl Debug for AuditLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AuditLog(..)")
+    }
+}
+
+impl Debug for DirectoryLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DirectoryLog(..)")
+    }
+}

@@ -1,0 +1,220 @@
+//! Rows and ring together: what is put, taken and destroyed, and in which order that becomes durable.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sealpost_proto::crypto::constant_time_eq;
+
+use super::ring::{Generation, Ring};
+use super::rows::{Row, Rows};
+use super::wrap::{ShareId, unwrap, wrap};
+use crate::random::Random;
+use crate::store::StoreError;
+use crate::store::open::OpenError;
+use crate::store::share::{Day, Share, ShareRef};
+
+const EXTENSION: &str = "shares";
+
+/// All shares of this gateway.
+#[derive(Debug)]
+pub(super) struct Kept {
+    folder: PathBuf,
+    days: BTreeMap<Day, Rows>,
+    ring: Ring,
+    random: Arc<dyn Random>,
+    /// A write or sync failed: what is on the disk is not known any more until the next start.
+    failed: bool,
+}
+
+impl Kept {
+    pub(super) fn open(folder: &Path, ring: &Path, random: Arc<dyn Random>) -> Result<Self, OpenError> {
+        let mut days = BTreeMap::new();
+        for (day, path) in list_days(folder).map_err(OpenError::io(folder, "listed"))? {
+            days.insert(day, Rows::open(&path)?);
+        }
+        let mut kept = Self {
+            folder: folder.to_owned(),
+            days,
+            ring: Ring::open(ring, Arc::clone(&random))?,
+            random,
+            failed: false,
+        };
+        for day in kept.ring.days() {
+            kept.finish_replacement(day)
+                .map_err(OpenError::io(folder, "brought under its newest key"))?;
+        }
+        Ok(kept)
+    }
+
+    /// Runs `work`, unless an earlier one failed half-way.
+    pub(super) fn run<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.failed {
+            let why = "an earlier write to the shares failed; the gateway has to be started again";
+            return Err(StoreError::Unavailable(io::Error::other(why)));
+        }
+        let done = work(self);
+        self.failed = matches!(done, Err(StoreError::Unavailable(_)));
+        done
+    }
+
+    pub(super) fn put(&mut self, share: &ShareRef, value: &Share) -> Result<(), StoreError> {
+        match self.get(share) {
+            Ok(known) if constant_time_eq(&*known, &**value) => return Ok(()),
+            Ok(_) => return Err(StoreError::Conflict),
+            Err(StoreError::Unavailable(error)) => return Err(StoreError::Unavailable(error)),
+            // One that cannot be opened any more is replaced.
+            Err(StoreError::Corrupt(_) | StoreError::NotFound | StoreError::Conflict) => self.destroy(share)?,
+        }
+        self.insert(share, value).map_err(StoreError::Unavailable)
+    }
+
+    fn insert(&mut self, share: &ShareRef, value: &Share) -> io::Result<()> {
+        let day = share.day;
+        if !self.days.contains_key(&day) {
+            let rows = Rows::open(&path_of(&self.folder, day)).map_err(io::Error::other)?;
+            self.days.insert(day, rows);
+        }
+        let rows = self.days.get_mut(&day).ok_or(io::ErrorKind::NotFound)?;
+        if self.ring.newest(day).is_none() {
+            // Above what rows of a lost ring were wrapped under: those must not be taken for ours.
+            self.ring.add(day, next_generation(rows.latest_generation())?)?;
+        }
+        let (generation, key) = self.ring.newest(day).ok_or(io::ErrorKind::NotFound)?;
+        let id = id_of(share);
+        let wrapped = wrap(key, &id, value, &*self.random)?;
+        rows.insert(&Row {
+            id,
+            generation,
+            wrapped,
+        })
+    }
+
+    pub(super) fn get(&self, share: &ShareRef) -> Result<Share, StoreError> {
+        let id = id_of(share);
+        let rows = self.days.get(&share.day).ok_or(StoreError::NotFound)?;
+        let row = rows
+            .get(&id)
+            .map_err(StoreError::Unavailable)?
+            .ok_or(StoreError::NotFound)?;
+        // Without its key a row is as good as destroyed.
+        let key = self.ring.key(share.day, row.generation).ok_or(StoreError::NotFound)?;
+        unwrap(key, &id, &row.wrapped)
+            .ok_or_else(|| StoreError::Corrupt("a release share cannot be unwrapped".to_owned()))
+    }
+
+    pub(super) fn destroy(&mut self, share: &ShareRef) -> Result<(), StoreError> {
+        match self.days.get_mut(&share.day) {
+            Some(rows) => rows.remove(&id_of(share)).map_err(StoreError::Unavailable),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn end_days_before(&mut self, day: Day) -> Result<(), StoreError> {
+        self.end_days(day).map_err(StoreError::Unavailable)
+    }
+
+    /// Keys first: without them the rows are noise, whatever happens next.
+    fn end_days(&mut self, day: Day) -> io::Result<()> {
+        for ended in self.ring.days().into_iter().filter(|ended| *ended < day) {
+            self.ring.destroy_day(ended)?;
+        }
+        while let Some(entry) = self.days.first_entry().filter(|entry| *entry.key() < day) {
+            entry.remove().remove_all()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn replace_key(&mut self, day: Day) -> Result<(), StoreError> {
+        let Some((generation, _)) = self.ring.newest(day) else {
+            return Ok(());
+        };
+        let mut replace = || {
+            self.ring.add(day, next_generation(Some(generation))?)?;
+            self.finish_replacement(day)
+        };
+        replace().map_err(StoreError::Unavailable)
+    }
+
+    /// Brings all rows of a day under its newest key, and destroys the keys before it. Does nothing when there is one key.
+    fn finish_replacement(&mut self, day: Day) -> io::Result<()> {
+        let Some((newest, key)) = self.ring.newest(day) else {
+            return Ok(());
+        };
+        if let Some(rows) = self.days.get_mut(&day) {
+            let mut anew = Vec::new();
+            let ids: Vec<ShareId> = rows.ids().copied().collect();
+            for id in ids {
+                let Some(row) = rows.get(&id)?.filter(|row| row.generation < newest) else {
+                    continue;
+                };
+                let old = self.ring.key(day, row.generation);
+                match old.and_then(|old| unwrap(old, &id, &row.wrapped)) {
+                    Some(share) => anew.push(Row {
+                        id,
+                        generation: newest,
+                        wrapped: wrap(key, &id, &share, &*self.random)?,
+                    }),
+                    None => {
+                        tracing::warn!(transfer = %id.transfer, "removing a release share that cannot be unwrapped");
+                        rows.remove(&id)?;
+                    }
+                }
+            }
+            rows.replace_all(&anew)?;
+        }
+        self.ring.destroy_below(day, newest)
+    }
+
+    pub(super) fn list(&self) -> Vec<ShareRef> {
+        let of_day = |(day, rows): (&Day, &'_ Rows)| -> Vec<ShareRef> {
+            let share = |id: &ShareId| ShareRef {
+                transfer: id.transfer,
+                commit: id.commit,
+                day: *day,
+            };
+            rows.ids().map(share).collect()
+        };
+        self.days.iter().flat_map(of_day).collect()
+    }
+}
+
+fn next_generation(latest: Option<Generation>) -> io::Result<Generation> {
+    let next = latest.unwrap_or(0).checked_add(1);
+    next.ok_or_else(|| io::Error::other("the key of this day was replaced too often"))
+}
+
+fn id_of(share: &ShareRef) -> ShareId {
+    ShareId {
+        transfer: share.transfer,
+        commit: share.commit,
+    }
+}
+
+fn path_of(folder: &Path, day: Day) -> PathBuf {
+    folder.join(format!("{:010}.{EXTENSION}", day.0))
+}
+
+fn list_days(folder: &Path) -> io::Result<Vec<(Day, PathBuf)>> {
+    let mut days = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let day = stem.and_then(|stem| stem.parse().ok()).map(Day);
+        if let Some(day) = day.filter(|day| path == path_of(folder, *day)) {
+            days.push((day, path));
+        }
+    }
+    Ok(days)
+}
+
+#[cfg(test)]
+impl Kept {
+    /// The first step of a replacement, as if the power had gone after it.
+    pub(super) fn add_key_for_test(&mut self, day: Day) {
+        let (generation, _) = self.ring.newest(day).unwrap();
+        self.ring.add(day, generation + 1).unwrap();
+    }
+}
