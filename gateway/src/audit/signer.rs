@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::memory::Memory;
 use super::source::LogSource;
 use crate::store::StoreError;
+use crate::store::open::OpenError;
 
 /// Leaves read at once.
 const PAGE: usize = 4_096;
@@ -57,9 +58,22 @@ pub enum SignerError {
     /// What was signed could not be remembered.
     #[error("the signer could not remember what it signs: {0}")]
     Memory(#[from] std::io::Error),
+    /// The memory could not be read.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The name of the log cannot stand in a note.
     #[error("the name of the log cannot stand in a checkpoint: {0}")]
     Origin(#[from] NoteError),
+}
+
+impl From<SignerError> for StoreError {
+    fn from(error: SignerError) -> Self {
+        match error {
+            SignerError::Store(error) => error,
+            SignerError::Memory(error) => Self::Unavailable(error),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
 }
 
 /// Signs checkpoints of one log. Several signers share one [`Memory`].

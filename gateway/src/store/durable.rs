@@ -1,6 +1,6 @@
 //! Durable files: written, synced, named, and their names synced. Nothing else in the gateway calls fsync on a folder.
 //!
-//! Order for a new file: create under a temporary name (`O_CREAT|O_EXCL`, 0600) -> write -> fdatasync -> rename -> fsync of
+//! Order for a new file: create under a temporary name (`O_CREAT|O_EXCL`, 0600) -> write -> fsync -> rename -> fsync of
 //! the folder. Only then does it survive a power cut. A failed fsync is never tried again: the kernel may have dropped the
 //! pages and would report success the second time.
 
@@ -51,7 +51,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     remove(&temporary)?;
     let mut file = TempFile::create(temporary)?;
     file.write_all(bytes)?;
-    file.persist(path)
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Removes a file; a missing one is no error. The name may come back after a power cut until the folder is synced.
@@ -89,15 +90,21 @@ impl TempFile {
         self.file.write_all(bytes)
     }
 
+    /// The file, to write at offsets.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Makes it durable and gives it its name, replacing what had that name. `target` lies in the same file system.
-    pub(crate) fn persist(mut self, target: &Path) -> io::Result<()> {
-        self.file.sync_data()?;
+    pub(crate) fn persist(mut self, target: &Path) -> io::Result<File> {
+        self.file.sync_all()?;
         let Some(path) = self.path.as_deref() else {
             return Err(io::Error::other("the temporary file has no name"));
         };
         fs::rename(path, target)?;
         self.path = None;
-        sync_folder(parent_of(target))
+        sync_folder(parent_of(target))?;
+        self.file.try_clone()
     }
 }
 

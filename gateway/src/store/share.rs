@@ -2,7 +2,7 @@
 //!
 //! Contract. A share is kept wrapped (AES-256-GCM, AAD = transfer id and `share_commit`) under the key of its expiry day (UTC).
 //! `put` answers `Ok` only when the wrapped share is durable; an equal re-put succeeds. `take` needs the witness that the
-//! ledger returned for the opening, so no share leaves before its leaf is durable. `destroy` answers `Ok` only when the row
+//! ledger returned for the opening, so no share leaves before its leaf is durable; a witness without leaves is refused. `destroy` answers `Ok` only when the row
 //! is gone for good (overwritten and synced); destroying a missing row succeeds. `end_day` destroys the key of a day that has
 //! ended; `replace_key` gives a day a new key and wraps the survivors anew, so that no copy of a destroyed row opens either.
 //! Neither rows nor ring are ever part of the journal, a snapshot or a backup.

@@ -4,7 +4,7 @@
 
 mod blob;
 mod ledger;
-mod sample;
+pub(in crate::store) mod sample;
 mod share;
 mod views;
 

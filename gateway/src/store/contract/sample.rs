@@ -7,16 +7,16 @@ use sealpost_proto::log::{Actor, EventType, LeafOutcome};
 use crate::domain::{Change, EnvelopeSizes, LeafDraft, Recipient, Sealed, object};
 
 /// Transfer number `n`.
-pub(super) fn id(n: u8) -> TransferId {
+pub(in crate::store) fn id(n: u8) -> TransferId {
     TransferId::from_bytes([n; 16])
 }
 
 /// Person number `n`.
-pub(super) fn label(n: u8) -> Label {
+pub(in crate::store) fn label(n: u8) -> Label {
     Label::from_bytes([n; 32])
 }
 
-pub(super) fn announced(n: u8, sender: u8, at: u64) -> Change {
+pub(in crate::store) fn announced(n: u8, sender: u8, at: u64) -> Change {
     Change::TransferAnnounced {
         transfer: id(n),
         sender: label(sender),
@@ -25,7 +25,7 @@ pub(super) fn announced(n: u8, sender: u8, at: u64) -> Change {
     }
 }
 
-pub(super) fn part(n: u8, number: u32) -> Change {
+pub(in crate::store) fn part(n: u8, number: u32) -> Change {
     Change::PartStored {
         transfer: id(n),
         number,
@@ -34,7 +34,7 @@ pub(super) fn part(n: u8, number: u32) -> Change {
     }
 }
 
-pub(super) fn sealed(n: u8, sender: u8, recipients: &[u8], expires_at: u64) -> Change {
+pub(in crate::store) fn sealed(n: u8, sender: u8, recipients: &[u8], expires_at: u64) -> Change {
     let hash = Hash::from_bytes([n; 32]);
     let recipient = |n: &u8| Recipient {
         label: label(*n),
@@ -75,7 +75,7 @@ pub(super) fn sealed(n: u8, sender: u8, recipients: &[u8], expires_at: u64) -> C
 }
 
 /// A leaf about transfer number `n`.
-pub(super) fn leaf(n: u8, event: EventType) -> LeafDraft {
+pub(in crate::store) fn leaf(n: u8, event: EventType) -> LeafDraft {
     LeafDraft {
         event,
         outcome: LeafOutcome::Ok,

@@ -24,6 +24,10 @@ pub(super) struct Book {
     indices: Indices,
     organisation: Arc<Organisation>,
     leaves: LeafLog,
+    /// Whether the organisation was changed since it was shown.
+    organisation_changed: bool,
+    /// Whether readers are there. While the journal is replayed nobody asks, and a copy per statement would be wasted.
+    is_open: bool,
 }
 
 /// A record as far as the book needs it.
@@ -51,11 +55,13 @@ impl Book {
         self.state.load(keys)
     }
 
-    /// Applies the changes of a record that is not durable yet.
+    /// Applies the changes of a record that is not durable yet. The organisation needs no image: readers have one of their own.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Vec<Changed> {
         let mut keys: Vec<Key> = changes.iter().map(Change::key).collect();
         keys.sort_unstable();
         keys.dedup();
+        self.organisation_changed |= keys.contains(&Key::Organisation);
+        keys.retain(|key| *key != Key::Organisation);
         let load = |state: &State| keys.iter().map(|key| state.load(&[*key])).collect::<Vec<_>>();
         let before = load(&self.state);
         for change in changes {
@@ -85,12 +91,27 @@ impl Book {
                 self.show(entry.seq, changed);
             }
         }
+        if self.organisation_changed && self.is_open {
+            self.show_organisation();
+        }
+    }
+
+    /// Ends the replay: from here on every change of the organisation is shown at once.
+    pub(super) fn open(&mut self) {
+        self.is_open = true;
+        self.show_organisation();
+    }
+
+    fn show_organisation(&mut self) {
+        let loaded = self.state.load(&[Key::Organisation]);
+        self.organisation = loaded.organisation().cloned().unwrap_or_default().into();
+        self.organisation_changed = false;
     }
 
     fn show(&mut self, seq: u64, changed: &Changed) {
         let Changed { key, before, after } = changed;
         match key {
-            Key::Organisation => self.organisation = after.organisation().cloned().unwrap_or_default().into(),
+            Key::Organisation => {}
             Key::Invite(id) => self.indices.invite(id, after.invite(id).is_some()),
             Key::Transfer(id) => self.indices.transfer(seq, id, before.transfer(id), after.transfer(id)),
         }

@@ -82,9 +82,11 @@ impl Committer {
 
     fn commit_group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> io::Result<()> {
         if let Err(error) = self.journal.make_room() {
+            // A full disk is not a broken one: nothing was decided, and there may be room again.
+            let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
             tracing::error!(%error, "there is no room for the journal");
-            let _ = first.reply.send(Err(StoreError::Unavailable(error)));
-            return Ok(());
+            let _ = first.reply.send(Err(StoreError::Unavailable(same(&error))));
+            return if is_full { Ok(()) } else { Err(error) };
         }
         let mut group = Group::default();
         let mut job = Some(first);
@@ -252,10 +254,12 @@ impl Group {
 
     fn refuse(self, error: &io::Error) {
         for (reply, _) in self.waiting {
-            let _ = reply.send(Err(StoreError::Unavailable(io::Error::new(
-                error.kind(),
-                error.to_string(),
-            ))));
+            let _ = reply.send(Err(StoreError::Unavailable(same(error))));
         }
     }
+}
+
+/// An error for each who waits.
+fn same(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
 }

@@ -73,6 +73,7 @@ impl EmbeddedLedger {
         };
         let journal = Journal::open(options, &mut |record| replay.take(&record))?;
         let reader = journal.reader();
+        replay.book.open();
         let book = Arc::new(RwLock::new(replay.book));
         let (stop, stopped) = watch::channel(None);
         let committer = Committer {

@@ -1,6 +1,6 @@
 //! Blobs as files in the data folder (ADAPTER of [`crate::store::blob`]).
 //!
-//! Life of a blob: a temporary file in `tmp/` -> bytes in batches of 1 MiB, written off the async threads -> fdatasync ->
+//! Life of a blob: a temporary file in `tmp/` -> bytes in batches of 1 MiB, written off the async threads -> fsync ->
 //! rename to `blobs/<kind>/<first two digits of the id>/<id>.<rest>` -> fsync of that folder. There is one folder for each of
 //! the 256 beginnings of an id, so that a new transfer makes no new folder. Temporary files of a process that died are
 //! removed at start; the lock on the data folder keeps those of a living one safe.
@@ -130,7 +130,8 @@ impl Places {
 /// Makes a finished file durable under its name.
 fn publish(file: TempFile, target: &Path) -> io::Result<()> {
     durable::create_folder(durable::parent_of(target))?;
-    file.persist(target)
+    file.persist(target)?;
+    Ok(())
 }
 
 fn read_range(path: &Path, offset: u64, len: u64) -> io::Result<Bytes> {

@@ -20,7 +20,7 @@ pub(crate) use self::io::{FileIo, SystemIo};
 pub(crate) use self::read::JournalReader;
 use self::scan::{End, Next, scan};
 use crate::random::Random;
-use crate::store::durable;
+use crate::store::durable::{self, TempFile};
 use crate::store::open::OpenError;
 
 /// Length of a journal file.
@@ -181,8 +181,8 @@ fn path_of(folder: &Path, first_seq: u64) -> PathBuf {
 }
 
 fn begin(options: &Options) -> Result<PathBuf, OpenError> {
-    let mut continues = [0; 32];
-    let create = || {
+    let first = || {
+        let mut continues = [0; 32];
         options.random.fill(&mut continues)?;
         let header = Header {
             first_seq: 1,
@@ -190,23 +190,19 @@ fn begin(options: &Options) -> Result<PathBuf, OpenError> {
         };
         create(options, &header)
     };
-    let mut create = create;
-    let (path, _) = create().map_err(OpenError::io(&options.folder, "given its first journal file"))?;
+    let (path, _) = first().map_err(OpenError::io(&options.folder, "given its first journal file"))?;
     Ok(path)
 }
 
 /// Creates a file: reserved, headed and synced before it has its name, and the name synced before it is used.
 fn create(options: &Options, header: &Header) -> std::io::Result<(PathBuf, File)> {
-    let unfinished = options.folder.join(UNFINISHED);
     let path = path_of(&options.folder, header.first_seq);
+    let unfinished = options.folder.join(UNFINISHED);
     durable::remove(&unfinished)?;
-    let file = durable::create_new(&unfinished)?;
-    options.io.allocate(&file, options.file_len)?;
-    options.io.write_at(&file, &header.encode(), 0)?;
-    // fsync, not fdatasync: the reservation is metadata.
-    file.sync_all()?;
-    fs::rename(&unfinished, &path)?;
-    durable::sync_folder(&options.folder)?;
+    let file = TempFile::create(unfinished)?;
+    options.io.allocate(file.file(), options.file_len)?;
+    options.io.write_at(file.file(), &header.encode(), 0)?;
+    let file = file.persist(&path)?;
     Ok((path, file))
 }
 

@@ -3,13 +3,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
-use sealpost_proto::log::{Actor, EventType, LeafOutcome};
+use proptest::prelude::*;
+use sealpost_proto::id::OrgId;
+use sealpost_proto::log::EventType;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::domain::{Change, Effects, LeafDraft, Loaded, Stamp, object};
+use crate::domain::{Change, Effects, Loaded, ShredCause, Stamp};
 use crate::random::SystemRandom;
-use crate::store::contract;
+use crate::store::contract::{self, sample};
 use crate::store::ledger::transact;
 
 /// Long enough for a header and the longest frame, and little more: files end often.
@@ -30,25 +32,8 @@ fn id(n: u8) -> TransferId {
 
 async fn announce(ledger: &EmbeddedLedger, n: u8) -> Result<Committed, StoreError> {
     let decide = move |_: &Loaded, stamp: Stamp| {
-        let change = Change::TransferAnnounced {
-            transfer: id(n),
-            sender: Label::from_bytes([1; 32]),
-            bytes: 1,
-            at: stamp.seconds(),
-        };
-        let leaf = LeafDraft {
-            event: EventType::TransferCreated,
-            outcome: LeafOutcome::Ok,
-            actor: Actor {
-                kind: "member".into(),
-                id: "x".into(),
-                dk: None,
-            },
-            object: object::transfer(&id(n)),
-            peer: None,
-            req_id: None,
-            data: None,
-        };
+        let change = sample::announced(n, 1, stamp.seconds());
+        let leaf = sample::leaf(n, EventType::TransferCreated);
         ((), Effects::one(change, leaf))
     };
     let ((), committed) = transact(ledger, vec![Key::Transfer(id(n))], decide).await?;
@@ -221,6 +206,128 @@ async fn time_never_goes_back_even_across_a_restart() {
         "uuid version 7 of the stamp: {}",
         leaf.id
     );
+}
+
+#[tokio::test]
+async fn a_decision_that_panics_stops_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    announce(&ledger, 1).await.unwrap();
+    let refused = transact(&ledger, Vec::new(), |_: &Loaded, _| -> ((), Effects) {
+        panic!("on purpose")
+    })
+    .await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))));
+    assert!(matches!(announce(&ledger, 2).await, Err(StoreError::Unavailable(_))));
+    assert!(ledger.stopped().await.contains("has ended"));
+    drop(ledger);
+    assert_eq!(open(folder.path()).audit_head().await.unwrap().0, 1);
+}
+
+#[tokio::test]
+async fn leaves_name_the_organisation_from_its_founding_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    announce(&ledger, 1).await.unwrap();
+    let org = OrgId::from_bytes([5; 32]);
+    let owner = Label::from_bytes([1; 32]);
+    let found = move |_: &Loaded, _| {
+        let change = Change::OrganisationFounded { org, owner };
+        ((), Effects::one(change, sample::leaf(2, EventType::OrgCreated)))
+    };
+    transact(&ledger, vec![Key::Organisation], found).await.unwrap();
+    assert_eq!(ledger.organisation().await.unwrap().owner, Some(owner));
+    drop(ledger);
+    let ledger = open(folder.path());
+    assert_eq!(ledger.organisation().await.unwrap().owner, Some(owner));
+    announce(&ledger, 3).await.unwrap();
+    let lines = ledger.audit_leaves(0, 10).await.unwrap();
+    let tenants: Vec<_> = lines.iter().map(|line| line.parse::<Leaf>().unwrap().tenant).collect();
+    assert_eq!(tenants, [None, Some(org.to_string()), Some(org.to_string())]);
+}
+
+#[tokio::test]
+async fn a_leaf_that_does_not_read_back_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    announce(&ledger, 1).await.unwrap();
+    drop(ledger);
+    let data = PrivateFolder::open(&folder.path().join("data")).unwrap();
+    let options = Options {
+        folder: data.path().join("journal"),
+        file_len: SHORT,
+        io: Arc::new(SystemIo),
+        random: Arc::new(SystemRandom),
+    };
+    let mut journal = Journal::open(options, &mut |_| Ok(())).unwrap();
+    let record = Record::new(2, u64::MAX, Vec::new(), vec!["{}".to_owned()]);
+    journal.append(&[record.encode().unwrap()]).unwrap();
+    drop((journal, data));
+    let folder = PrivateFolder::open(&folder.path().join("data")).unwrap();
+    let opened = EmbeddedLedger::open(&folder, "node", Arc::new(SystemClock), Arc::new(SystemRandom));
+    let refused = opened.unwrap_err().to_string();
+    assert!(
+        refused.contains("record 2") && refused.contains("is damaged at offset"),
+        "{refused}"
+    );
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let at = 1_000..2_000_u64;
+    prop_oneof![
+        (0..8_u8, 0..3_u8, at.clone()).prop_map(|(n, sender, at)| sample::announced(n, sender, at)),
+        (0..8_u8, 0..4_u32).prop_map(|(n, number)| sample::part(n, number)),
+        (0..8_u8, 0..3_u8, 0..3_u8, at.clone()).prop_map(|(n, from, to, at)| sample::sealed(
+            n,
+            from,
+            &[to, to + 1],
+            at
+        )),
+        (0..8_u8, at.clone()).prop_map(|(n, at)| Change::TransferShredded {
+            transfer: id(n),
+            cause: ShredCause::Revoked,
+            at,
+        }),
+        (0..8_u8, at).prop_map(|(n, at)| Change::ShareDestroyed { transfer: id(n), at }),
+        (0..8_u8).prop_map(|n| Change::TransferRemoved { transfer: id(n) }),
+    ]
+}
+
+/// Everything that views answer.
+async fn answers(ledger: &EmbeddedLedger) -> String {
+    let mut all = String::new();
+    for n in 0..8 {
+        let (person, transfer) = (Label::from_bytes([n; 32]), ledger.transfer(&id(n)).await.unwrap());
+        let inbox = ledger.inbox(&person, None, 100).await.unwrap();
+        let sent = ledger.sent(&person, None, 100).await.unwrap();
+        all += &format!("{transfer:?} {inbox:?} {sent:?}\n");
+    }
+    let due = ledger.due(u64::MAX, 100).await.unwrap();
+    all + &format!("{due:?} {:?}", ledger.audit_head().await.unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever was done, and however it was grouped into frames, a restart answers everything as before.
+    #[test]
+    fn any_changes_survive(changes in proptest::collection::vec(any_change(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        runtime.block_on(async {
+            let ledger = open(folder.path());
+            let commits = changes.into_iter().map(|change| {
+                let (keys, leaf) = (vec![change.key()], sample::leaf(1, EventType::TransferCreated));
+                let decide = move |_: &Loaded, _| ((), Effects::one(change.clone(), leaf.clone()));
+                transact(&ledger, keys, decide)
+            });
+            futures_util::future::try_join_all(commits).await.unwrap();
+            let before = answers(&ledger).await;
+            drop(ledger);
+            prop_assert_eq!(answers(&open(folder.path())).await, before);
+            Ok(())
+        })?;
+    }
 }
 
 #[tokio::test]

@@ -147,21 +147,22 @@ impl Kept {
             let mut anew = Vec::new();
             let ids: Vec<ShareId> = rows.ids().copied().collect();
             for id in ids {
-                let Some(row) = rows.get(&id)?.filter(|row| row.generation < newest) else {
+                let row = rows.get(&id).ok().flatten();
+                if row.as_ref().is_some_and(|row| row.generation == newest) {
+                    continue;
+                }
+                let old = |row: Row| unwrap(self.ring.key(day, row.generation)?, &id, &row.wrapped);
+                let Some(share) = row.and_then(old) else {
+                    tracing::warn!(transfer = %id.transfer, "removing a release share that cannot be unwrapped");
+                    rows.remove(&id)?;
                     continue;
                 };
-                let old = self.ring.key(day, row.generation);
-                match old.and_then(|old| unwrap(old, &id, &row.wrapped)) {
-                    Some(share) => anew.push(Row {
-                        id,
-                        generation: newest,
-                        wrapped: wrap(key, &id, &share, &*self.random)?,
-                    }),
-                    None => {
-                        tracing::warn!(transfer = %id.transfer, "removing a release share that cannot be unwrapped");
-                        rows.remove(&id)?;
-                    }
-                }
+                let wrapped = wrap(key, &id, &share, &*self.random)?;
+                anew.push(Row {
+                    id,
+                    generation: newest,
+                    wrapped,
+                });
             }
             rows.replace_all(&anew)?;
         }

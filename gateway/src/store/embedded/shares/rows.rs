@@ -70,14 +70,16 @@ impl Rows {
         self.index.values().map(|(generation, _)| *generation).max()
     }
 
+    /// The row of a share, if it is kept.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] if its slot holds something else by now; others as the system gives them.
     pub(super) fn get(&self, id: &ShareId) -> io::Result<Option<Row>> {
         let Some((_, slot)) = self.index.get(id) else {
             return Ok(None);
         };
-        decode(&self.slots.read(*slot)?)
-            .filter(|row| row.id == *id)
-            .map(Some)
-            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let row = decode(&self.slots.read(*slot)?).filter(|row| row.id == *id);
+        row.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Writes a share that is not there yet, durably.
@@ -88,6 +90,9 @@ impl Rows {
 
     /// Writes shares into free slots, durably, and zeroes the slots they had before, durably.
     pub(super) fn replace_all(&mut self, rows: &[Row]) -> io::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let old = self.write_all(rows)?;
         self.slots.zero(&old)
     }

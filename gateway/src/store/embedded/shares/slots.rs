@@ -128,7 +128,8 @@ fn create<const LEN: usize>(path: &Path, magic: &[u8; 16]) -> io::Result<()> {
     bytes.extend_from_slice(&VERSION.to_be_bytes());
     bytes.resize(HEADER_LEN + GROWTH * LEN, 0);
     file.write_all(&bytes)?;
-    file.persist(path)
+    file.persist(path)?;
+    Ok(())
 }
 
 fn check_header(path: &Path, header: &[u8], magic: &[u8; 16]) -> Result<(), OpenError> {

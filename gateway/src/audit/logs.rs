@@ -1,0 +1,71 @@
+//! The two logs of a gateway under their one key: `<gateway id>/audit` and `<gateway id>/directory`.
+
+use std::sync::{Arc, Mutex};
+
+use sealpost_proto::crypto::SigningKey;
+use sealpost_proto::id::GatewayId;
+
+use super::memory::Memory;
+use super::signer::{Signer, SignerError};
+use super::source::{AuditLog, DirectoryLog};
+use crate::store::folder::PrivateFolder;
+use crate::store::ledger::Ledger;
+use crate::store::views::Views;
+
+/// Signs checkpoints of both logs.
+#[derive(Debug)]
+pub struct Logs {
+    audit: Signer<AuditLog>,
+    directory: Signer<DirectoryLog>,
+}
+
+impl Logs {
+    /// Compares both logs with what was signed before; `ring` is the folder of the key ring, where the signer's memory lies.
+    /// Call it before anything is served: an error means that the gateway must not start.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub async fn open(
+        ring: &PrivateFolder,
+        gateway: &GatewayId,
+        key: SigningKey,
+        ledger: Arc<dyn Ledger>,
+        views: Arc<dyn Views>,
+    ) -> Result<Self, SignerError> {
+        let memory = Arc::new(Mutex::new(Memory::open(ring)?));
+        let audit = Signer::open(
+            gateway.audit_origin(),
+            AuditLog(ledger),
+            key.clone(),
+            Arc::clone(&memory),
+        );
+        let audit = audit.await?;
+        let directory = Signer::open(gateway.directory_origin(), DirectoryLog(views), key, memory).await?;
+        Ok(Self { audit, directory })
+    }
+
+    /// Signed checkpoint of the audit log as it is now.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub async fn audit_checkpoint(&self) -> Result<String, SignerError> {
+        self.audit.checkpoint().await
+    }
+
+    /// Signed checkpoint of the directory log as it is now.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub async fn directory_checkpoint(&self) -> Result<String, SignerError> {
+        self.directory.checkpoint().await
+    }
+
+    /// Remembers the ledger's position when a share was destroyed (security.md 6.4), so that a data folder from before is
+    /// refused at start.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub async fn note_destruction(&self) -> Result<(), SignerError> {
+        self.audit.note_position().await
+    }
+}
