@@ -1,4 +1,4 @@
-//! The text of a link for someone without an account (security.md 4.1): exactly these forms, one spelling each.
+//! The text of a link for someone without an account (sealed-transfer.md, "Links"): exactly these forms, one spelling each.
 //!
 //! `https://gw/l/<id>` is mailed and holds no secret (`#` or `%23` may stand for the last slash, as mail gateways rewrite it);
 //! `https://gw/l#v1;id=<id>;s=<secret>;o=<organisation>` travels on a channel of the sender's own. Pure text: nothing is fetched.

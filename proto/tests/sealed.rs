@@ -300,7 +300,7 @@ proptest! {
         prop_assert!(padded_low <= padded_high);
         prop_assert!(padded_low >= low);
         prop_assert_eq!(padme(padded_low), Some(padded_low));
-        // At most 1/16 above the floor: security.md 3.5 says 6.3 %.
+        // At most 1/16 of the result is padding above the floor.
         prop_assert!(padded_high - high.max(16_384) <= high.max(16_384) / 15);
     }
 

@@ -1,4 +1,4 @@
-//! Granting: a holder of the transfer secret wraps it for one more key and signs for it (security.md 3.9).
+//! Granting: a holder of the transfer secret wraps it for one more key and signs for it (sealed-transfer.md, "Grants").
 
 use rand_core::CryptoRng;
 use sealpost_proto::crypto::SigningKey;

@@ -1,4 +1,4 @@
-//! What opens a link: spoken words, a secret in the link's fragment, or both (security.md 4.1).
+//! What opens a link: spoken words, a secret in the link's fragment, or both (sealed-transfer.md, "Links").
 
 use std::fmt;
 

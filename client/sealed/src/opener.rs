@@ -1,4 +1,4 @@
-//! Opening a sealed transfer, in the order of security.md 3.8; each refusal is one [`Reason`].
+//! Opening a sealed transfer, in the order of sealed-transfer.md, "Opening"; each refusal is one [`Reason`].
 //!
 //! [`Envelope::verify`] did what needs no key. Then: [`unwrap_secret`] (own stanza), [`Opener::new`] (share, commitment,
 //! manifest), [`Opener::payload`] (leaf list), [`PayloadOpener::open_segment`], and [`crate::Unpacker`] (padding, digests).

@@ -1,4 +1,4 @@
-//! The two-share key schedule (security.md 3.3): from transfer secret and gateway share to every content key.
+//! The two-share key schedule (sealed-transfer.md, "Key schedule"): from transfer secret and gateway share to every content key.
 
 use std::fmt;
 

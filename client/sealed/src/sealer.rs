@@ -192,7 +192,7 @@ impl Sealer {
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<Vec<u8>, SealError> {
         let manifest = self.manifest.complete(&self.header, digests)?;
-        seal_box(self.provider, &self.keys, &manifest, rng)
+        seal_box(self.provider, &self.keys, &manifest, &self.header, rng)
     }
 
     /// Signs everything: the manifest box, and the leaves of all segments in order. `sealed_at` in unix seconds.

@@ -5,7 +5,7 @@ use super::{Header, MAX_BLOCK_LEN, MAX_STANZAS, Reason, Role, Stanza};
 use crate::crypto::h;
 use crate::id::{Kid, LinkId};
 
-/// A stanza block whose stanzas are each valid and in order (security.md 3.4).
+/// A stanza block whose stanzas are each valid and in order (sealed-transfer.md, "Stanza block").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     stanzas: Vec<Stanza>,

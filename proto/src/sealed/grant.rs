@@ -43,7 +43,7 @@ pub struct GrantTerms {
     pub purpose: Purpose,
 }
 
-/// A grant (security.md 3.9).
+/// A grant (sealed-transfer.md, "Grants").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// `HH` of the transfer.
@@ -152,7 +152,7 @@ impl Grant {
     }
 
     fn check_rules(&self, header: &Header, stanza: &Stanza) -> Result<(), Reason> {
-        Stanza::parse_granted(&stanza.to_bytes()).map_err(|_| Reason::Grant)?;
+        Stanza::parse_granted(&stanza.to_bytes())?;
         let is_link = stanza.link_id().is_some();
         ensure(is_link == (self.purpose == Purpose::Link), Reason::Grant)?;
         ensure(!(header.no_forward && self.purpose == Purpose::Forward), Reason::Grant)?;

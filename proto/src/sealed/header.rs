@@ -14,7 +14,7 @@ const NO_FORWARD: u32 = 1 << 1;
 const ANON_SENDER: u32 = 1 << 2;
 const RECOVERY_PRESENT: u32 = 1 << 3;
 
-/// The header of a sealed transfer (security.md 3.2).
+/// The header of a sealed transfer (sealed-transfer.md, "Header").
 ///
 /// Flags that another field implies are not kept twice: `GATEWAY_SHARE` is `share_commit.is_some()`, `ANON_SENDER` is
 /// `sender_identity.is_none()`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a sealed transfer or a grant was refused; in the order in which a reader checks (security.md 3.8).
+/// Why a sealed transfer or a grant was refused; in the order in which a reader checks (sealed-transfer.md, "Opening").
 ///
 /// The list is closed: it is what people are shown, what *rejected* receipts carry, and nothing else is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Error, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ pub fn box_hash(manifest_box: &[u8]) -> [u8; 32] {
     h("manifest-box", &[manifest_box])
 }
 
-/// What a seal says (security.md 3.7).
+/// What a seal says (sealed-transfer.md, "Seal").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealBody {
     /// `HH`.

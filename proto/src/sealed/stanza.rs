@@ -159,16 +159,17 @@ impl Stanza {
     /// Parses the stanza of a grant: exactly `bytes`, type 1 with role 6 or type 2.
     ///
     /// # Errors
-    /// [`Reason::Format`] when it is no stanza, [`Reason::Grant`] when it is not one for a grant.
+    /// [`Reason::Grant`].
     pub fn parse_granted(bytes: &[u8]) -> Result<Self, Reason> {
         let mut reader = Reader::new(bytes);
-        let stanza = Self::read(&mut reader)?;
-        reader.end()?;
-        match &stanza {
-            Self::Hpke(hpke) => ensure(hpke.role == Role::Forwarded, Reason::Grant)?,
-            Self::Link(_) => {}
-            Self::Elided(_) | Self::Unknown { .. } => return Err(Reason::Grant),
-        }
+        let stanza = Self::read(&mut reader).map_err(|_| Reason::Grant)?;
+        reader.end().map_err(|_| Reason::Grant)?;
+        let is_grantable = match &stanza {
+            Self::Hpke(hpke) => hpke.role == Role::Forwarded,
+            Self::Link(_) => true,
+            Self::Elided(_) | Self::Unknown { .. } => false,
+        };
+        ensure(is_grantable, Reason::Grant)?;
         Ok(stanza)
     }
 

@@ -16,6 +16,7 @@ pub(crate) fn seal_box(
     provider: &dyn Provider,
     keys: &PayloadKeys,
     manifest: &Manifest,
+    header: &Header,
     rng: &mut (impl CryptoRng + ?Sized),
 ) -> Result<Vec<u8>, SealError> {
     let json = Zeroizing::new(serde_json::to_vec(manifest).map_err(|_| ManifestError::Text)?);
@@ -24,6 +25,8 @@ pub(crate) fn seal_box(
     if padded_len > MAX_MANIFEST_LEN {
         return Err(ManifestError::ManifestTooLarge.into());
     }
+    // The reader's own rules decide what may be sealed; dates are all that a checked draft can still get wrong.
+    Manifest::parse(&json, header).map_err(|_| ManifestError::Date)?;
     // Zeros from the start: what no other byte takes is the padding.
     let mut stored = vec![0; padded_len + SEGMENT_OVERHEAD];
     let plaintext = plaintext_mut(&mut stored).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The manifest: names, sizes, note, patients and purpose of a transfer, encrypted in a box of its own (security.md 3.6).
+//! The manifest: names, sizes, note, patients and purpose of a transfer, encrypted in a box of its own (sealed-transfer.md, "Manifest box").
 //!
 //! `Debug` of these types shows counts alone: names and notes are health data.
 
@@ -233,6 +233,9 @@ pub enum ManifestError {
     /// The whole does not fit into 16 MiB.
     #[error("The list of files does not fit into 16 MiB. Send them in several transfers, or in one archive.")]
     ManifestTooLarge,
+    /// A date is 2^53 seconds or more from 1970.
+    #[error("A date is out of range. Correct the clock, or the time of the file's last change, and send again.")]
+    Date,
     /// There is not one digest for each file.
     #[error("A digest is missing: the files were not all read.")]
     Digests,

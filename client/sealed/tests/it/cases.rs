@@ -7,8 +7,8 @@ use sealpost_proto::sealed::{
 };
 use sealpost_proto::tree::{leaf_hash, tree_head};
 use sealpost_sealed::{
-    EncryptionKey, FAST, ManifestError, NameProblem, Recipient, SealError, Sealer, TransferDraft, TransferSecrets,
-    seal_secret,
+    EncryptionKey, FAST, FileHasher, ManifestError, NameProblem, Recipient, SealError, Sealer, TransferDraft,
+    TransferSecrets, seal_secret,
 };
 
 use crate::support::*;
@@ -136,6 +136,21 @@ fn the_seal_is_signed_by_the_headers_device_in_the_transfers_life_over_every_seg
         own.sealer.seal_segment(0, &mut short, &mut rng()),
         Err(SealError::Buffer(0))
     );
+}
+
+#[test]
+fn a_manifest_that_a_reader_would_refuse_is_not_sealed() {
+    let seal = |mtime| {
+        let mut manifest = plain_manifest(&[("a", 0)]);
+        manifest.files[0].mtime = Some(mtime);
+        let secrets = TransferSecrets::generate(true, &mut rng());
+        let recipients = [to(&recipient("R1"), 1)];
+        let sealer = Sealer::new(FAST, &a_draft(), &recipients, manifest, secrets, &mut rng()).unwrap();
+        let digests = [FileHasher::new(false).finish()];
+        sealer.seal_manifest(&digests, &mut rng()).map(|_| ())
+    };
+    assert_eq!(seal((1 << 53) - 1), Ok(()));
+    assert_eq!(seal(1 << 53), Err(SealError::Manifest(ManifestError::Date)));
 }
 
 #[test]

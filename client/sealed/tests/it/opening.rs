@@ -89,7 +89,7 @@ pub(crate) fn open(provider: &'static dyn Provider, bytes: &[u8], open: &Open) -
     let envelope = container.envelope()?.verify(&open.audience, open.now, identity_of)?;
     let grant = match &open.grant {
         Some((grant, stanza)) => {
-            let stanza = Stanza::parse_granted(stanza).map_err(|_| Reason::Grant)?;
+            let stanza = Stanza::parse_granted(stanza)?;
             Some(Grant::parse(grant)?.verify(&envelope.envelope().header, &stanza, identity_of)?)
         }
         None => None,
