@@ -2,8 +2,11 @@
 //!
 //! It holds ciphertext and routing metadata only. Nothing here, and nothing this crate links, can open a transfer.
 
+pub mod access;
 pub mod audit;
 pub mod clock;
 pub mod domain;
+pub mod http;
 pub mod random;
+pub mod service;
 pub mod store;

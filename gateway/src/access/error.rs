@@ -25,6 +25,20 @@ pub enum AccessError {
     Audit(#[source] StoreError),
 }
 
+impl AccessError {
+    /// The kind of problem that the caller is told of.
+    #[must_use]
+    pub fn kind(&self) -> ProblemKind {
+        match self {
+            Self::Refused(kind) => *kind,
+            Self::ClockSkew { .. } => ProblemKind::ClockSkew,
+            Self::Audit(_) => ProblemKind::AuditUnavailable,
+            Self::Store(StoreError::Unavailable(_)) => ProblemKind::Unavailable,
+            Self::Store(_) => ProblemKind::Internal,
+        }
+    }
+}
+
 impl From<ProblemKind> for AccessError {
     fn from(kind: ProblemKind) -> Self {
         Self::Refused(kind)

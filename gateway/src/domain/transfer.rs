@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealpost_proto::api::{OPENING_LIFETIME, PublicLabel, RecipientState, TransferState, UNSEALED_LIFETIME};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, Kid, Label, OpeningId, PublicKey, TransferId};
+use sealpost_proto::sealed::STORED_SEGMENT_LEN;
 use serde::{Deserialize, Serialize};
 
 use super::Change;
@@ -22,6 +23,14 @@ pub struct StoredPart {
     pub len: u64,
     /// Subtree root over its segments.
     pub root: Hash,
+}
+
+impl StoredPart {
+    /// Segments in it.
+    #[must_use]
+    pub fn segments(&self) -> u64 {
+        self.len.div_ceil(STORED_SEGMENT_LEN as u64)
+    }
 }
 
 /// A transfer.
@@ -275,6 +284,12 @@ impl Transfer {
     #[must_use]
     pub fn is_party(&self, label: &Label) -> bool {
         self.sender == *label || self.recipient(label).is_some()
+    }
+
+    /// Whether another part took the place of this one, whose bytes are still to be removed.
+    #[must_use]
+    pub fn is_superseded(&self, number: u32, root: &Hash) -> bool {
+        self.superseded.contains(&(number, *root))
     }
 
     /// What concerns this recipient, once it is sealed.

@@ -1,0 +1,25 @@
+//! EDGE: routes, middleware, and handlers that translate and never decide.
+//!
+//! A handler admits the request, calls one use case and wraps its answer. What went wrong becomes a problem document in
+//! [`problem`] alone.
+
+mod admit;
+mod audit;
+mod directory;
+mod enrolment;
+mod input;
+mod middleware;
+mod object;
+mod openings;
+mod org;
+mod problem;
+mod router;
+mod seal;
+mod server;
+mod transfers;
+mod uploads;
+
+pub use admit::Api;
+pub use middleware::{Limits, NewId};
+pub use router::router;
+pub use server::{Server, ServerLimits};

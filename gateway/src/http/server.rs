@@ -1,0 +1,181 @@
+//! Sockets: accepting, TLS, HTTP/1.1 and HTTP/2 with bounded memory, and an end that does not wait for stuck clients.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use super::middleware::Peer;
+
+/// Time for a TLS handshake, and for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of one stream, and of one connection, that may be on their way before they are read: enough for a fast network, and
+/// times the connections a bound on memory.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+const FRAME: u32 = 256 * 1024;
+
+const MAX_STREAMS: u32 = 64;
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+/// Read buffer of an HTTP/1.1 connection; longer heads are refused.
+const BUFFER: usize = 128 * 1024;
+const SEND_BUFFER: usize = 1 << 20;
+const PING: Duration = Duration::from_secs(30);
+
+/// How many, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerLimits {
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// Time for requests that run when the gateway stops.
+    pub shutdown_deadline: Duration,
+}
+
+/// Serves a router over TLS.
+#[expect(missing_debug_implementations, reason = "the TLS acceptor has none")]
+pub struct Server {
+    router: Router,
+    tls: TlsAcceptor,
+    limits: ServerLimits,
+    http: Arc<Builder<TokioExecutor>>,
+}
+
+impl Server {
+    /// A server of `router`.
+    #[must_use]
+    pub fn new(router: Router, tls: Arc<rustls::ServerConfig>, limits: ServerLimits) -> Self {
+        Self {
+            router,
+            tls: TlsAcceptor::from(tls),
+            limits,
+            http: Arc::new(http_builder()),
+        }
+    }
+
+    /// Serves until `shutdown` is ready, then lets running requests end until the deadline.
+    pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let permits = Arc::new(Semaphore::new(self.limits.connections));
+        let (stop, stopping) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                (socket, peer, permit) = accept(&listener, &permits) => {
+                    connections.spawn(self.connection(socket, peer, permit, stopping.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        drop(listener);
+        // A receiver is held here, so that sending cannot fail.
+        let _ = stop.send(true);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.limits.shutdown_deadline, ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("cutting off connections that did not end in time");
+        }
+        connections.shutdown().await;
+    }
+
+    /// One connection, from its handshake to its end.
+    fn connection(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        mut stopping: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (router, tls, http) = (self.router.clone(), self.tls.clone(), Arc::clone(&self.http));
+        async move {
+            let _permit = permit;
+            let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(socket));
+            let Ok(Ok(stream)) = handshake.await else {
+                tracing::debug!("a TLS handshake failed");
+                return;
+            };
+            let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(Peer(peer.ip()));
+                router.clone().oneshot(request)
+            });
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            let result = tokio::select! {
+                result = connection.as_mut() => result,
+                () = stopped(&mut stopping) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = result {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        }
+    }
+}
+
+/// Ready when the gateway stops.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error says that the sender is gone, which is the same.
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
+/// The next connection, once there is room for it. A failure to accept (too many files, a peer gone) is not the end.
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
+            // The semaphore is never closed.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                // Without it small answers wait for the peer's acknowledgements.
+                let _ = socket.set_nodelay(true);
+                return (socket, peer, permit);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn http_builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(HEAD_TIMEOUT);
+    builder
+}

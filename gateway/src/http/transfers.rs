@@ -1,0 +1,54 @@
+//! `GET /v1/inbox`, `GET /v1/transfers`, `GET /v1/transfers/{id}`.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use sealpost_proto::api::{TransferSummary, TransfersResponse};
+use sealpost_proto::id::TransferId;
+use serde::Deserialize;
+
+use super::Api;
+use super::problem::ApiError;
+use crate::access::Action;
+
+/// `?before=&limit=`: a page of a list, newest first.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    #[serde(default)]
+    before: Option<u64>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+/// A transfer's id in a path.
+pub(super) type TransferPath = Result<Path<TransferId>, PathRejection>;
+
+pub(super) async fn inbox(
+    State(api): State<Api>,
+    query: Result<Query<PageQuery>, QueryRejection>,
+    request: Request,
+) -> Result<Json<TransfersResponse>, ApiError> {
+    let grant = api.admit(request, Action::ReadTransfers).await?;
+    let Query(page) = query?;
+    Ok(Json(api.service.inbox(&grant, page.before, page.limit).await?))
+}
+
+pub(super) async fn sent(
+    State(api): State<Api>,
+    query: Result<Query<PageQuery>, QueryRejection>,
+    request: Request,
+) -> Result<Json<TransfersResponse>, ApiError> {
+    let grant = api.admit(request, Action::ReadTransfers).await?;
+    let Query(page) = query?;
+    Ok(Json(api.service.sent(&grant, page.before, page.limit).await?))
+}
+
+pub(super) async fn transfer(
+    State(api): State<Api>,
+    path: TransferPath,
+    request: Request,
+) -> Result<Json<TransferSummary>, ApiError> {
+    let grant = api.admit(request, Action::ReadTransfers).await?;
+    Ok(Json(api.service.transfer(&grant, &path?.0).await?))
+}

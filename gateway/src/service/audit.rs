@@ -1,0 +1,39 @@
+//! The audit log, for those who may read it.
+
+use sealpost_proto::api::MAX_PAGE;
+use sealpost_proto::log::EventType;
+
+use super::{Error, Service};
+use crate::access::Grant;
+use crate::domain::{Effects, object};
+
+impl Service {
+    /// The audit log's checkpoint. It discloses a size and a hash, so it is no event.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn audit_checkpoint(&self, _: &Grant) -> Result<String, Error> {
+        Ok(self.ports.checkpoints.audit().await?)
+    }
+
+    /// Leaves of the audit log from index `from`. The reading itself is a leaf, durable before anything is disclosed.
+    ///
+    /// # Errors
+    /// [`Error::Audit`], [`Error::Store`].
+    pub async fn audit_leaves(&self, grant: &Grant, from: u64) -> Result<Vec<String>, Error> {
+        let log = object::log(&self.ports.identity.gateway.audit_origin());
+        let leaf = grant.requester().did(EventType::AuditRead, log, None);
+        let decide = move |_: &_, _| {
+            let leaves = vec![leaf.clone()];
+            Ok((
+                (),
+                Effects {
+                    changes: Vec::new(),
+                    leaves,
+                },
+            ))
+        };
+        self.record(Vec::new(), None, decide).await?;
+        Ok(self.ports.ledger.audit_leaves(from, MAX_PAGE).await?)
+    }
+}

@@ -1,0 +1,75 @@
+//! What the use cases stand on.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sealpost_proto::crypto::SigningKey;
+use sealpost_proto::id::GatewayId;
+use tokio::sync::{Notify, RwLock};
+
+use crate::clock::Clock;
+use crate::store::StoreError;
+use crate::store::blob::BlobStore;
+use crate::store::ledger::Ledger;
+use crate::store::share::ShareStore;
+use crate::store::views::Views;
+
+/// Who this gateway is.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its id, fixed at the first start.
+    pub gateway: GatewayId,
+    /// Signs checkpoints and receipts.
+    pub log_key: SigningKey,
+}
+
+/// What this gateway takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most stored bytes of a transfer.
+    pub transfer_bytes: u64,
+}
+
+/// Signed checkpoints of both logs, each of all that the log holds now. An implementation never signs two histories.
+#[async_trait]
+pub trait Checkpoints: Send + Sync {
+    /// The directory log's.
+    async fn directory(&self) -> Result<String, StoreError>;
+    /// The audit log's.
+    async fn audit(&self) -> Result<String, StoreError>;
+}
+
+/// The setup string's secret, good for founding the organisation once.
+pub trait SetupDoor: Send + Sync {
+    /// Whether `auth` is what the holder of the setup string can make; false once it is closed.
+    fn is_auth(&self, auth: &[u8]) -> bool;
+    /// Destroys the secret and its file.
+    fn close(&self);
+}
+
+/// Everything that the use cases need.
+#[expect(missing_debug_implementations, reason = "the ports in it have none")]
+pub struct Ports {
+    /// State changes and leaves.
+    pub ledger: Arc<dyn Ledger>,
+    /// Questions to the state.
+    pub views: Arc<dyn Views>,
+    /// Envelopes and parts.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Release shares.
+    pub shares: Arc<dyn ShareStore>,
+    /// Checkpoints of both logs.
+    pub checkpoints: Arc<dyn Checkpoints>,
+    /// The setup secret.
+    pub setup: Arc<dyn SetupDoor>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who this gateway is.
+    pub identity: Arc<Identity>,
+    /// What it takes.
+    pub limits: Limits,
+    /// Wakes the sweep when a share has to go at once.
+    pub sweep: Arc<Notify>,
+    /// Held for reading from storing a share to recording its seal, and for writing while orphans are destroyed.
+    pub share_gate: Arc<RwLock<()>>,
+}
