@@ -344,7 +344,7 @@ def open_container(raw, keys=(), share=None, links=(), now=None, audience=None, 
     if leaf_list is not None:
         served = [leaf_list[i:i + 32] for i in range(0, len(leaf_list), 32)]
         require(len(leaf_list) == 32 * n and tree(served) == seal[120:152] and served == leaves, "leaves")
-    require(tree(leaves) == seal[120:152], "segment")
+    require(tree(leaves) == seal[120:152], "leaves")
     stream = b""
     for i, segment in enumerate(stored):
         info = b"sealpost/v1/segment\0" + segment[:32] + struct.pack(">QB", i, i == n - 1)
