@@ -6,7 +6,6 @@ use sealpost_proto::crypto::SigningKey;
 use sealpost_proto::encoding::{hex, unhex_array};
 use sealpost_proto::enrolment::{GatewayAddress, Secret, is_gateway_url};
 use sealpost_proto::id::{Address, GatewayId, Hash, Kid, Label, OrgId, PublicKey};
-use sealpost_proto::key::EncryptionPublicKey;
 use sealpost_sealed::EncryptionKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -216,14 +215,6 @@ impl RootKey {
             key: record.root.signing_key()?,
         })
     }
-}
-
-/// The public half of an encryption key, as statements carry it.
-///
-/// # Errors
-/// [`KeyFileError::Failed`] for a key that no statement can carry; none of ours is one.
-pub fn public_half(key: &EncryptionKey) -> Result<EncryptionPublicKey, KeyFileError> {
-    EncryptionPublicKey::from_bytes(*key.public().as_bytes()).map_err(|_| KeyFileError::Failed)
 }
 
 /// A new signing key.

@@ -123,6 +123,12 @@ impl DirectoryMirror {
         self.log.head()
     }
 
+    /// Its head when it had `size` entries; none if this client has not seen that many.
+    #[must_use]
+    pub fn head_at(&self, size: u64) -> Option<Hash> {
+        self.log.head_at(size)
+    }
+
     /// Self-monitoring: everything said about the own label must be what this person signed.
     ///
     /// # Errors

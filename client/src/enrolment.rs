@@ -7,7 +7,7 @@ use sealpost_proto::enrolment::EnrolmentString;
 use sealpost_proto::key::{Directory, SignedStatement};
 use sealpost_proto::log::Checkpoint;
 
-use crate::account::{Account, public_half};
+use crate::account::Account;
 use crate::api::Api;
 use crate::env::Env;
 use crate::error::Error;
@@ -50,7 +50,7 @@ fn new_account(string: &EnrolmentString, env: &Env) -> Result<(Account, RedeemRe
         &string.invite,
         &account.label(),
         &account.identity.public(),
-        &public_half(&account.newest_encryption()?.key)?,
+        account.newest_encryption()?.key.public(),
         &account.device.public(),
     );
     let request = RedeemRequest {

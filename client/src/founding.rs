@@ -10,7 +10,7 @@ use sealpost_proto::enrolment::{GatewayAddress, Secret, SetupString};
 use sealpost_proto::id::{Address, Hash, Label, OrgId};
 use sealpost_proto::key::{Body, SignedStatement, Statement, Validity, fingerprint};
 
-use crate::account::{Account, RootKey, public_half, signing_key};
+use crate::account::{Account, RootKey, signing_key};
 use crate::api::{Api, ApiError};
 use crate::env::Env;
 use crate::error::Error;
@@ -81,7 +81,7 @@ pub fn member_statement(account: &Account, now: u64) -> Result<SignedStatement, 
     let body = Body::Member {
         identity: account.identity.public(),
         epoch: newest.epoch,
-        encryption: public_half(&newest.key)?,
+        encryption: newest.key.public().clone(),
         valid: validity(now, EARLIER),
         bundle: None,
     };
@@ -98,7 +98,7 @@ pub fn device_statement(account: &Account, now: u64) -> Result<SignedStatement, 
     let body = Body::Device {
         identity: account.identity.public(),
         key: account.device.public(),
-        encryption: public_half(&account.device_encryption)?,
+        encryption: account.device_encryption.public().clone(),
         valid: validity(now, EARLIER),
     };
     let mut statement = first(account.org, Some(account.label()), body)?;

@@ -8,17 +8,28 @@
 pub mod account;
 pub mod admin;
 pub mod api;
+pub mod audit;
+mod buffers;
 pub mod directory;
 pub mod enrolment;
 pub mod env;
 pub mod error;
 pub mod founding;
 pub mod home;
+pub mod inspect;
 pub mod key_file;
 pub mod log;
+pub mod names;
 pub mod platform;
+pub mod progress;
+pub mod receive;
+pub mod records;
+pub mod send;
 pub mod session;
+pub mod status;
 pub mod time;
+pub mod transfers;
+pub mod verify;
 
 pub use env::Env;
 pub use error::Error;

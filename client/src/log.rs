@@ -122,6 +122,20 @@ impl LogMirror {
         Hash::from_bytes(self.tree.head())
     }
 
+    /// Head of the tree over the first `size` leaves; none if this mirror has fewer.
+    #[must_use]
+    pub fn head_at(&self, size: u64) -> Option<Hash> {
+        if size == self.size() {
+            return Some(self.head());
+        }
+        let lines = self.lines.get(..usize::try_from(size).ok()?)?;
+        let mut tree = Tree::new();
+        for line in lines {
+            tree.push(leaf_hash(line.as_bytes()));
+        }
+        Some(Hash::from_bytes(tree.head()))
+    }
+
     /// The leaves.
     #[must_use]
     pub fn lines(&self) -> &[String] {

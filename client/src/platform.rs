@@ -126,6 +126,25 @@ pub fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// More files than this are made durable by one sync of their file system where there is such a thing.
+#[cfg(target_os = "linux")]
+const MANY_FILES: usize = 16;
+
+/// Makes files of one folder, and the folder's entries, durable.
+///
+/// # Errors
+/// Of the file system.
+pub fn sync_files(folder: &Path, files: &[std::path::PathBuf]) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if files.len() > MANY_FILES {
+        return Ok(rustix::fs::syncfs(File::open(folder)?)?);
+    }
+    for file in files {
+        OpenOptions::new().append(true).open(file)?.sync_all()?;
+    }
+    sync_dir(folder)
+}
+
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! An opened account at its gateway: keys, signed requests, the mirrored directory and the sealed state, together.
 
+use std::sync::Arc;
+
 use crate::account::Account;
 use crate::api::Api;
 use crate::directory::DirectoryMirror;
@@ -15,7 +17,7 @@ pub struct Session {
     /// The keys.
     pub account: Account,
     /// Signed requests.
-    pub api: Api,
+    pub api: Arc<Api>,
     /// The directory as verified so far.
     pub mirror: DirectoryMirror,
     /// Sealed records of what was sent and received.
@@ -38,7 +40,7 @@ impl Session {
             state: home.state(&account),
             home,
             account,
-            api,
+            api: Arc::new(api),
             mirror,
             env,
         })

@@ -1,0 +1,204 @@
+//! File names: from this computer into a manifest, and from a manifest onto this computer.
+//!
+//! Names in a manifest are flat and legal on every system (security.md 3.6). What lies in a folder is sent under its folders' names
+//! joined by " - ": `scans/2026/ct.dcm` becomes `scans - 2026 - ct.dcm`. What is not legal becomes `_`; what is there twice gets
+//! ` (2)` before its ending.
+
+use std::collections::HashSet;
+use std::path::{Component, Path};
+
+use sealpost_sealed::{NameProblem, check_name};
+use unicode_normalization::UnicodeNormalization as _;
+
+const MAX_LEN: usize = 255;
+/// Longest ending that survives when a name is shortened.
+const MAX_ENDING: usize = 16;
+const JOINT: &str = " - ";
+
+/// The legal name for a file at `relative`, a path without a root.
+#[must_use]
+pub fn for_manifest(relative: &Path) -> String {
+    let parts: Vec<String> = relative
+        .components()
+        .filter_map(|part| match part {
+            Component::Normal(part) => Some(part.to_string_lossy().into_owned()),
+            _ => None,
+        })
+        .collect();
+    legal(&parts.join(JOINT))
+}
+
+/// The nearest legal name.
+#[must_use]
+pub fn legal(name: &str) -> String {
+    let mut legal: String = name.nfc().map(|c| if is_legal_char(c) { c } else { '_' }).collect();
+    // Replacing can leave characters that compose anew.
+    legal = legal.nfc().collect();
+    let kept = legal.trim_end_matches(['.', ' ']).len();
+    let tail = "_".repeat(usize::from(kept < legal.len()));
+    legal.truncate(kept);
+    legal.push_str(&tail);
+    if legal.is_empty() {
+        legal.push_str("unnamed");
+    }
+    if check_name(&legal) == Err(NameProblem::Device) {
+        legal.insert(0, '_');
+    }
+    fit(&legal, "")
+}
+
+/// A character that a name may hold, asked of the one list of rules.
+fn is_legal_char(c: char) -> bool {
+    let mut probe = String::from("a");
+    probe.push(c);
+    probe.push('a');
+    c != char::REPLACEMENT_CHARACTER && check_name(&probe) != Err(NameProblem::Character)
+}
+
+/// `name` with `mark` before its ending, at most 255 bytes long.
+fn fit(name: &str, mark: &str) -> String {
+    let (stem, ending) = split_ending(name);
+    let room = MAX_LEN.saturating_sub(ending.len() + mark.len());
+    let mut cut = stem.len().min(room);
+    while !stem.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let stem = stem.get(..cut).unwrap_or_default();
+    let stem = if mark.is_empty() { stem } else { stem.trim_end() };
+    format!("{stem}{mark}{ending}")
+}
+
+/// Stem and ending (with its full stop); names that begin with their only full stop have no ending.
+fn split_ending(name: &str) -> (&str, &str) {
+    match name.rfind('.') {
+        Some(at) if at > 0 && name.len() - at <= MAX_ENDING => name.split_at(at),
+        _ => (name, ""),
+    }
+}
+
+/// The `n`th name for something that should be called `name`: `name`, `name (2)`, `name (3)`, ...
+#[must_use]
+pub fn numbered(name: &str, n: u32) -> String {
+    if n < 2 {
+        return name.to_owned();
+    }
+    fit(name, &format!(" ({n})"))
+}
+
+/// Hands out names of which no two are the same in any case.
+#[derive(Debug, Default)]
+pub struct UniqueNames(HashSet<String>);
+
+impl UniqueNames {
+    /// `name`, or the first numbered one that is free.
+    pub fn take(&mut self, name: &str) -> String {
+        let mut n = 1;
+        loop {
+            let candidate = numbered(name, n);
+            if self.0.insert(candidate.to_lowercase().nfc().collect()) {
+                return candidate;
+            }
+            n += 1;
+        }
+    }
+}
+
+/// The name under which a received file is saved: the manifest's, made safe again here. A leading full stop would hide the file
+/// or make it a program's configuration, a leading hyphen would make it an option.
+#[must_use]
+pub fn for_saving(name: &str) -> String {
+    let legal = legal(name);
+    if legal.starts_with(['.', '-', '~']) {
+        return fit(&format!("_{legal}"), "");
+    }
+    legal
+}
+
+/// A hint at what a file is, from its ending alone.
+#[must_use]
+pub fn media_type(name: &str) -> &'static str {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    match ending.as_deref() {
+        Some("pdf") => "application/pdf",
+        Some("dcm") => "application/dicom",
+        Some("xml") => "application/xml",
+        Some("json") => "application/json",
+        Some("txt") => "text/plain",
+        Some("csv") => "text/csv",
+        Some("hl7") => "x-application/hl7-v2+er7",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("png") => "image/png",
+        Some("tif" | "tiff") => "image/tiff",
+        Some("zip") => "application/zip",
+        Some("edi" | "x12") => "application/edi-x12",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn folders_become_part_of_the_name() {
+        for (path, name) in [
+            ("ct.dcm", "ct.dcm"),
+            ("scans/2026/ct.dcm", "scans - 2026 - ct.dcm"),
+            ("../scans/./ct.dcm", "scans - ct.dcm"),
+            ("", "unnamed"),
+        ] {
+            assert_eq!(for_manifest(Path::new(path)), name);
+        }
+    }
+
+    #[test]
+    fn illegal_names_are_mended() {
+        for (name, mended) in [
+            ("a:b.txt", "a_b.txt"),
+            ("a\u{202E}fdp.exe", "a_fdp.exe"),
+            ("ends. .", "ends_"),
+            ("CON.txt", "_CON.txt"),
+            ("e\u{301}.txt", "\u{e9}.txt"),
+            ("..", "_"),
+            ("\0", "_"),
+        ] {
+            assert_eq!(legal(name), mended, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn long_names_keep_their_ending() {
+        let name = legal(&format!("{}.dcm", "é".repeat(200)));
+        assert!(name.len() <= MAX_LEN && name.ends_with("é.dcm"));
+        let second = numbered(&name, 2);
+        assert!(second.len() <= MAX_LEN && second.ends_with(" (2).dcm"), "{second}");
+    }
+
+    #[test]
+    fn collisions_are_numbered_in_any_case() {
+        let mut names = UniqueNames::default();
+        let taken: Vec<String> = ["a.pdf", "A.PDF", "a (2).pdf", "b", "b"]
+            .iter()
+            .map(|n| names.take(n))
+            .collect();
+        assert_eq!(taken, ["a.pdf", "A (2).PDF", "a (2) (2).pdf", "b", "b (2)"]);
+    }
+
+    #[test]
+    fn saving_hides_nothing_and_starts_no_option() {
+        for (name, saved) in [(".bashrc", "_.bashrc"), ("-rf", "_-rf"), ("~x", "_~x"), ("a.b", "a.b")] {
+            assert_eq!(for_saving(name), saved);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_becomes_legal(name in ".{0,300}") {
+            let mended = legal(&name);
+            prop_assert_eq!(check_name(&mended), Ok(()), "{:?}", mended);
+            prop_assert_eq!(check_name(&numbered(&mended, 7)), Ok(()));
+            prop_assert_eq!(check_name(&for_saving(&name)), Ok(()));
+        }
+    }
+}

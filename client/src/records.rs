@@ -1,0 +1,111 @@
+//! What the client remembers of transfers, in sealed state files: names are health data, so nothing of this is ever in clear.
+
+use std::collections::BTreeMap;
+
+use sealpost_proto::id::{Address, Hash, Label, OpeningId, TransferId};
+use serde::{Deserialize, Serialize};
+
+use crate::env::Env;
+use crate::error::Error;
+use crate::home::State;
+
+const SENT: &str = "sent";
+const RECEIVED: &str = "received";
+
+/// A transfer that this client sent. No key and no share is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SentRecord {
+    /// The transfer.
+    pub transfer: TransferId,
+    /// Its header hash.
+    pub hh: Hash,
+    /// For whom.
+    pub recipients: Vec<Address>,
+    /// Names of the files as they were sent.
+    pub files: Vec<String>,
+    /// Until when it can be opened.
+    pub expires_at: u64,
+    /// The gateway's *accepted* receipt; absent while the outcome is not known.
+    pub accepted: Option<String>,
+    /// Verified receipts by recipient: once seen, they count whatever the gateway says later.
+    pub verified: BTreeMap<Label, String>,
+}
+
+impl SentRecord {
+    /// Keeps the record.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn put(&self, state: &State, env: &Env) -> Result<(), Error> {
+        state.put(SENT, &self.transfer.to_string(), self, env)
+    }
+
+    /// The record of a transfer, if this client sent it.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn get(state: &State, transfer: &TransferId) -> Result<Option<Self>, Error> {
+        state.get(SENT, &transfer.to_string())
+    }
+
+    /// All records.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn all(state: &State) -> Result<Vec<Self>, Error> {
+        let names = state.names(SENT)?;
+        let records: Result<Vec<Option<Self>>, Error> = names.iter().map(|name| state.get(SENT, name)).collect();
+        Ok(records?.into_iter().flatten().collect())
+    }
+}
+
+/// How far receiving has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// An opening was asked for; nothing is in place.
+    Opened,
+    /// The files are verified and in place; the gateway has no receipt yet.
+    Placed,
+    /// The gateway has the receipt.
+    Receipted,
+}
+
+/// A transfer that this client received, or began to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReceivedRecord {
+    /// The transfer.
+    pub transfer: TransferId,
+    /// Its header hash: the same transfer offered as new is known by it.
+    pub hh: Hash,
+    /// The opening that this device drew; repeated after a crash, so it is counted once.
+    pub opening: OpeningId,
+    /// How far it came.
+    pub progress: Progress,
+    /// The countersigned receipt.
+    pub receipt: Option<String>,
+}
+
+impl ReceivedRecord {
+    /// Keeps the record.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn put(&self, state: &State, env: &Env) -> Result<(), Error> {
+        state.put(RECEIVED, &self.hh.to_string(), self, env)
+    }
+
+    /// The record of a header hash, if this client has met it.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn get(state: &State, hh: &Hash) -> Result<Option<Self>, Error> {
+        state.get(RECEIVED, &hh.to_string())
+    }
+
+    /// Whether the files of this transfer were verified and put in place.
+    #[must_use]
+    pub fn is_received(&self) -> bool {
+        self.progress != Progress::Opened
+    }
+}

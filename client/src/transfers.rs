@@ -1,0 +1,102 @@
+//! Lists of transfers, page by page, and finding one by the beginning of its id.
+
+use sealpost_proto::api::{TransferSummary, TransfersResponse};
+
+use crate::api::{Api, ApiError};
+use crate::error::Error;
+
+const PAGE: usize = 200;
+/// Fewest digits by which a transfer may be named.
+const MIN_PREFIX: usize = 4;
+
+/// Which list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// What the caller was sent.
+    In,
+    /// What the caller sent.
+    Sent,
+}
+
+impl List {
+    async fn page(self, api: &Api, before: Option<u64>) -> Result<TransfersResponse, ApiError> {
+        match self {
+            Self::In => api.inbox(before, PAGE).await,
+            Self::Sent => api.sent(before, PAGE).await,
+        }
+    }
+
+    /// The newest transfers, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Api`].
+    pub async fn list(self, api: &Api, limit: usize) -> Result<Vec<TransferSummary>, Error> {
+        let mut all: Vec<TransferSummary> = Vec::new();
+        let mut before = None;
+        loop {
+            let page = self.page(api, before).await?;
+            all.extend(page.transfers);
+            let is_stuck = page.next.is_none() || page.next == before;
+            if is_stuck || all.len() >= limit {
+                all.truncate(limit);
+                return Ok(all);
+            }
+            before = page.next;
+        }
+    }
+
+    /// The one transfer whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none, [`Error::Input`] if there are several or the prefix is none.
+    pub async fn find(self, api: &Api, prefix: &str) -> Result<TransferSummary, Error> {
+        check_prefix(prefix)?;
+        if let Ok(id) = prefix.parse() {
+            return Ok(api.transfer(&id).await?);
+        }
+        let all = self.list(api, usize::MAX).await?;
+        let mut matching = all.into_iter().filter(|t| t.transfer.to_string().starts_with(prefix));
+        let found = matching.next().ok_or_else(|| {
+            Error::NotFound(format!(
+                "There is no transfer whose id begins with {prefix}; `sealpost inbox` and `sealpost status` list them."
+            ))
+        })?;
+        if matching.next().is_some() {
+            return Err(Error::Input(format!(
+                "Several transfers have ids that begin with {prefix}; give more digits."
+            )));
+        }
+        Ok(found)
+    }
+}
+
+/// The beginning of an id that tells transfers of one person apart.
+#[must_use]
+pub fn short_id(transfer: &sealpost_proto::id::TransferId) -> String {
+    transfer.to_string().chars().take(8).collect()
+}
+
+fn check_prefix(prefix: &str) -> Result<(), Error> {
+    let is_hex = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if is_hex && (MIN_PREFIX..=32).contains(&prefix.len()) {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "{prefix:?} is not the id of a transfer or its beginning: 4 to 32 of the digits 0-9 and a-f."
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_four_or_more_hex_digits() {
+        for good in ["0123", "abcdef01", &"0".repeat(32)] {
+            assert!(check_prefix(good).is_ok(), "{good}");
+        }
+        for bad in ["", "abc", "ABCD", "wxyz", "../..", &"0".repeat(33)] {
+            assert!(check_prefix(bad).is_err(), "{bad}");
+        }
+    }
+}
