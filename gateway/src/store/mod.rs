@@ -2,6 +2,9 @@
 //!
 //! A port's contract is the prose on its trait; one suite per port runs on every adapter. Drivers hide in `source` of
 //! [`StoreError`]. Nothing here knows a rule: rules live in `domain`.
+//!
+//! On one machine: [`folder::PrivateFolder`] locks the data folder and the ring's, [`fs::FsBlobs`] keeps blobs,
+//! [`embedded::EmbeddedLedger`] is ledger and views, [`embedded::EmbeddedShares`] keeps shares and ring.
 
 pub mod blob;
 #[cfg(any(test, feature = "test-util"))]

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use sealpost_proto::id::{InviteId, Label, TransferId};
-use sealpost_proto::log::Leaf;
+use sealpost_proto::log::{Leaf, Object};
+use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::book::{Book, Entry};
@@ -138,6 +139,12 @@ fn unavailable() -> StoreError {
     StoreError::Unavailable(io::Error::other("the ledger has stopped"))
 }
 
+/// What a replay needs of a leaf. The frame's hash vouches for the rest, and auditors read it whole.
+#[derive(Deserialize)]
+struct OfLeaf {
+    object: Object,
+}
+
 /// What is gathered while the journal is read.
 struct Replay {
     book: Book,
@@ -166,7 +173,8 @@ impl Replay {
         }
         self.last_millis = record.millis;
         for line in &record.leaves {
-            let leaf: Leaf = line.parse().map_err(|error| format!("record {seq}: {error}"))?;
+            let leaf: OfLeaf = serde_json::from_str(line)
+                .map_err(|error| format!("record {seq} has a leaf that is none ({error})"))?;
             self.chain.last.insert(leaf.object, Leaf::hash_of(line));
         }
         let changed = self.book.apply(&record.changes);
