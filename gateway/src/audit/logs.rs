@@ -1,15 +1,14 @@
 //! The two logs of a gateway under their one key: `<gateway id>/audit` and `<gateway id>/directory`.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use sealpost_proto::crypto::SigningKey;
 use sealpost_proto::id::GatewayId;
 
-use super::memory::Memory;
 use super::signer::{Signer, SignerError};
 use super::source::{AuditLog, DirectoryLog};
-use crate::store::folder::PrivateFolder;
 use crate::store::ledger::Ledger;
+use crate::store::ledger::heads::VouchedHeads;
 use crate::store::views::Views;
 
 /// Signs checkpoints of both logs.
@@ -20,27 +19,25 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Compares both logs with what was signed before; `ring` is the folder of the key ring, where the signer's memory lies.
-    /// Call it before anything is served: an error means that the gateway must not start.
+    /// Compares both logs with what was vouched for before. Call it before anything is served: an error means that the gateway must not start.
     ///
     /// # Errors
     /// [`SignerError`].
     pub async fn open(
-        ring: &PrivateFolder,
+        heads: Arc<dyn VouchedHeads>,
         gateway: &GatewayId,
         key: SigningKey,
         ledger: Arc<dyn Ledger>,
         views: Arc<dyn Views>,
     ) -> Result<Self, SignerError> {
-        let memory = Arc::new(Mutex::new(Memory::open(ring)?));
         let audit = Signer::open(
             gateway.audit_origin(),
             AuditLog(ledger),
             key.clone(),
-            Arc::clone(&memory),
+            Arc::clone(&heads),
         );
         let audit = audit.await?;
-        let directory = Signer::open(gateway.directory_origin(), DirectoryLog(views), key, memory).await?;
+        let directory = Signer::open(gateway.directory_origin(), DirectoryLog(views), key, heads).await?;
         Ok(Self { audit, directory })
     }
 

@@ -1,10 +1,10 @@
 //! Signs checkpoints of a log, and never two histories of it.
 //!
 //! The signer keeps a tree of its own and feeds it the leaves that came since it signed last. So what it signs extends what
-//! it signed before by construction; a log that has shrunk or changed under it is refused. Order: leaves -> head -> memory
-//! synced -> signature -> published. A crash in between publishes the same checkpoint later: Ed25519 is deterministic.
+//! it signed before by construction; a log that has shrunk or changed under it is refused. Order: leaves -> head -> head
+//! remembered -> signature -> published. A crash in between publishes the same checkpoint later: Ed25519 is deterministic.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_proto::crypto::SigningKey;
@@ -15,10 +15,9 @@ use sealpost_proto::tree::{Tree, leaf_hash};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::memory::Memory;
 use super::source::LogSource;
 use crate::store::StoreError;
-use crate::store::open::OpenError;
+use crate::store::ledger::heads::VouchedHeads;
 
 /// Leaves read at once.
 const PAGE: usize = 4_096;
@@ -52,15 +51,9 @@ pub enum SignerError {
         /// Entries that were signed.
         size: u64,
     },
-    /// The log could not be read.
-    #[error("the log could not be read: {0}")]
+    /// The log could not be read, or what is signed could not be remembered.
+    #[error("the log or the signer's memory could not be used: {0}")]
     Store(#[from] StoreError),
-    /// What was signed could not be remembered.
-    #[error("the signer could not remember what it signs: {0}")]
-    Memory(#[from] std::io::Error),
-    /// The memory could not be read.
-    #[error(transparent)]
-    Open(#[from] OpenError),
     /// The name of the log cannot stand in a note.
     #[error("the name of the log cannot stand in a checkpoint: {0}")]
     Origin(#[from] NoteError),
@@ -70,19 +63,18 @@ impl From<SignerError> for StoreError {
     fn from(error: SignerError) -> Self {
         match error {
             SignerError::Store(error) => error,
-            SignerError::Memory(error) => Self::Unavailable(error),
             other => Self::Corrupt(other.to_string()),
         }
     }
 }
 
-/// Signs checkpoints of one log. Several signers share one [`Memory`].
+/// Signs checkpoints of one log. Several signers share one memory.
 #[derive(Debug)]
 pub struct Signer<S> {
     origin: String,
     source: S,
     key: SigningKey,
-    memory: Arc<Mutex<Memory>>,
+    heads: Arc<dyn VouchedHeads>,
     pace: Duration,
     progress: tokio::sync::Mutex<Progress>,
 }
@@ -104,23 +96,20 @@ impl<S: LogSource> Signer<S> {
         origin: String,
         source: S,
         key: SigningKey,
-        memory: Arc<Mutex<Memory>>,
+        heads: Arc<dyn VouchedHeads>,
     ) -> Result<Self, SignerError> {
-        let remembered = memory.lock().unwrap_or_else(PoisonError::into_inner).last(&origin);
-        let mut signer = Self {
+        let signer = Self {
             origin,
             source,
             key,
-            memory,
+            heads,
             pace: PACE,
             progress: tokio::sync::Mutex::new(Progress {
                 tree: Tree::new(),
                 signed: None,
             }),
         };
-        if let Some((size, root)) = remembered {
-            signer.compare(size, root).await?;
-        }
+        signer.compare_with_last(&mut signer.progress.lock().await.tree).await?;
         Ok(signer)
     }
 
@@ -136,8 +125,7 @@ impl<S: LogSource> Signer<S> {
             }
             tokio::time::sleep_until(*at + self.pace).await;
         }
-        let checkpoint = self.advance(&mut progress.tree).await?;
-        self.save(&checkpoint).await?;
+        let checkpoint = self.vouch(&mut progress.tree).await?;
         let text = checkpoint.sign(&self.key)?.to_string();
         progress.signed = Some((checkpoint, text.clone(), Instant::now()));
         Ok(text)
@@ -150,21 +138,21 @@ impl<S: LogSource> Signer<S> {
     /// [`SignerError`].
     pub async fn note_position(&self) -> Result<(), SignerError> {
         let mut progress = self.progress.lock().await;
-        let checkpoint = self.advance(&mut progress.tree).await?;
-        self.save(&checkpoint).await
+        self.vouch(&mut progress.tree).await?;
+        Ok(())
     }
 
-    /// Follows the log up to `size` and compares heads.
-    async fn compare(&mut self, size: u64, root: Hash) -> Result<(), SignerError> {
-        self.size_after(size).await?;
-        let mut tree = Tree::new();
-        self.follow(&mut tree, size).await?;
-        if tree.head() != *root.as_bytes() {
-            let origin = self.origin.clone();
-            return Err(SignerError::Forked { origin, size });
+    /// Follows the log up to a head that was vouched for, and compares.
+    async fn compare(&self, tree: &mut Tree, head: &Checkpoint) -> Result<(), SignerError> {
+        self.size_after(head.size).await?;
+        self.follow(tree, head.size).await?;
+        if (tree.size(), tree.head()) == (head.size, *head.root.as_bytes()) {
+            return Ok(());
         }
-        self.progress.get_mut().tree = tree;
-        Ok(())
+        Err(SignerError::Forked {
+            origin: self.origin.clone(),
+            size: head.size,
+        })
     }
 
     /// The log's size, which must not be below `known`.
@@ -180,14 +168,30 @@ impl<S: LogSource> Signer<S> {
         Ok(found)
     }
 
-    async fn advance(&self, tree: &mut Tree) -> Result<Checkpoint, SignerError> {
-        let size = self.size_after(tree.size()).await?;
-        self.follow(tree, size).await?;
-        Ok(Checkpoint {
-            origin: self.origin.clone(),
-            size,
-            root: Hash::from_bytes(tree.head()),
-        })
+    /// Follows the log to its end and remembers its head.
+    async fn vouch(&self, tree: &mut Tree) -> Result<Checkpoint, SignerError> {
+        loop {
+            let size = self.size_after(tree.size()).await?;
+            self.follow(tree, size).await?;
+            let checkpoint = Checkpoint {
+                origin: self.origin.clone(),
+                size,
+                root: Hash::from_bytes(tree.head()),
+            };
+            match self.heads.advance(&checkpoint).await {
+                Ok(()) => return Ok(checkpoint),
+                // Another one remembered more in the meantime. It must be of the same log.
+                Err(StoreError::Conflict) => self.compare_with_last(tree).await?,
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    async fn compare_with_last(&self, tree: &mut Tree) -> Result<(), SignerError> {
+        match self.heads.last(&self.origin).await? {
+            Some(head) => self.compare(tree, &head).await,
+            None => Ok(()),
+        }
     }
 
     async fn follow(&self, tree: &mut Tree, size: u64) -> Result<(), SignerError> {
@@ -200,26 +204,6 @@ impl<S: LogSource> Signer<S> {
             leaves.iter().for_each(|leaf| tree.push(leaf_hash(leaf.as_bytes())));
         }
         Ok(())
-    }
-
-    async fn save(&self, checkpoint: &Checkpoint) -> Result<(), SignerError> {
-        let (memory, remembered) = (Arc::clone(&self.memory), checkpoint.clone());
-        let save = move || {
-            memory
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remember(&remembered)
-        };
-        let is_next = tokio::task::spawn_blocking(save)
-            .await
-            .map_err(std::io::Error::other)??;
-        if is_next {
-            return Ok(());
-        }
-        Err(SignerError::Forked {
-            origin: self.origin.clone(),
-            size: checkpoint.size,
-        })
     }
 }
 

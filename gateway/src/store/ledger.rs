@@ -6,6 +6,8 @@
 //! consecutive indices in record order; times never decrease. Nothing changes without a record. When the record cannot be
 //! made durable the state is as before and the answer is an error (`audit_unavailable` to the caller).
 
+pub mod heads;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;

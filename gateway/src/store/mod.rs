@@ -4,7 +4,8 @@
 //! [`StoreError`]. Nothing here knows a rule: rules live in `domain`.
 //!
 //! On one machine: [`folder::PrivateFolder`] locks the data folder and the ring's, [`fs::FsBlobs`] keeps blobs,
-//! [`embedded::EmbeddedLedger`] is ledger and views, [`embedded::EmbeddedShares`] keeps shares and ring.
+//! [`embedded::EmbeddedLedger`] is ledger and views, [`embedded::EmbeddedShares`] keeps shares and ring,
+//! [`embedded::EmbeddedHeads`] what the signer vouched for.
 
 pub mod blob;
 #[cfg(any(test, feature = "test-util"))]
@@ -18,7 +19,6 @@ pub mod open;
 pub mod share;
 pub mod views;
 
-pub(crate) use durable::replace as replace_file;
 use thiserror::Error;
 
 /// What can go wrong in a store, by what the caller can do about it.

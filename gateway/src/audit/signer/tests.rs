@@ -1,7 +1,10 @@
 use async_trait::async_trait;
 use sealpost_proto::tree::tree_head;
 
+use std::sync::Mutex;
+
 use super::*;
+use crate::store::embedded::EmbeddedHeads;
 use crate::store::folder::PrivateFolder;
 
 const ORIGIN: &str = "gw.example/audit";
@@ -51,13 +54,13 @@ fn key() -> SigningKey {
     SigningKey::from_seed(&[3; 32])
 }
 
-fn memory(root: &std::path::Path) -> Arc<Mutex<Memory>> {
+fn heads(root: &std::path::Path) -> Arc<dyn VouchedHeads> {
     let folder = PrivateFolder::open(&root.join("ring")).unwrap();
-    Arc::new(Mutex::new(Memory::open(&folder).unwrap()))
+    Arc::new(EmbeddedHeads::open(&folder).unwrap())
 }
 
 async fn open(root: &std::path::Path, lines: &Lines) -> Result<Signer<Lines>, SignerError> {
-    let mut signer = Signer::open(ORIGIN.to_owned(), lines.clone(), key(), memory(root)).await?;
+    let mut signer = Signer::open(ORIGIN.to_owned(), lines.clone(), key(), heads(root)).await?;
     signer.pace = Duration::ZERO;
     Ok(signer)
 }
@@ -155,12 +158,44 @@ async fn a_noted_position_counts_without_a_checkpoint() {
     ));
 }
 
+/// A sweep that notes a position while a checkpoint is being made does not disturb it.
+#[tokio::test]
+async fn what_another_one_noted_of_the_same_log_is_fine() {
+    /// Answers with a size from before somebody else noted a larger one.
+    #[derive(Debug)]
+    struct Late(Lines, Arc<dyn VouchedHeads>, std::sync::atomic::AtomicBool);
+
+    #[async_trait]
+    impl LogSource for Late {
+        async fn size(&self) -> Result<u64, StoreError> {
+            let (size, _) = self.0.head();
+            if self.2.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                self.0.grow(2);
+                let (size, root) = self.0.head();
+                let origin = ORIGIN.to_owned();
+                self.1.advance(&Checkpoint { origin, size, root }).await?;
+            }
+            Ok(size)
+        }
+
+        async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
+            self.0.leaves(from, limit).await
+        }
+    }
+
+    let root = tempfile::tempdir().unwrap();
+    let (lines, heads) = (Lines::new(3), heads(root.path()));
+    let late = Late(lines.clone(), Arc::clone(&heads), true.into());
+    let signer = Signer::open(ORIGIN.to_owned(), late, key(), heads).await.unwrap();
+    assert_eq!(verified(&signer.checkpoint().await.unwrap()), lines.head());
+}
+
 #[tokio::test]
 async fn two_signers_of_one_log_cannot_disagree() {
     let root = tempfile::tempdir().unwrap();
     let (mine, other) = (Lines::new(3), Lines::default());
-    let memory = memory(root.path());
-    let signer = |lines: &Lines| Signer::open(ORIGIN.to_owned(), lines.clone(), key(), Arc::clone(&memory));
+    let heads = heads(root.path());
+    let signer = |lines: &Lines| Signer::open(ORIGIN.to_owned(), lines.clone(), key(), Arc::clone(&heads));
     let (first, second) = (signer(&mine).await.unwrap(), signer(&other).await.unwrap());
     first.checkpoint().await.unwrap();
     other.0.lock().unwrap().extend((0..3).map(|n| format!("other {n}")));
