@@ -171,10 +171,12 @@ impl Service {
             Ok((outcome, _)) => Ok(SealResponse {
                 receipt: outcome.receipt,
             }),
-            Err(error) => {
+            // After any other failure the record may be durable, and what it names must stay.
+            Err(Error::Refused(refusal)) => {
                 self.drop_envelope(id, &key).await;
-                Err(error)
+                Err(Error::Refused(refusal))
             }
+            Err(error) => Err(error),
         }
     }
 

@@ -71,10 +71,7 @@ impl Committer {
     /// Works until all senders are gone, or a frame cannot be written.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(first) = queue.blocking_recv() {
-            if let Err(error) = self.commit_group(first, &mut queue) {
-                let reason = format!("the journal could not be written: {error}");
-                tracing::error!(%error, "the journal could not be written; the ledger has stopped");
-                self.stop.send_replace(Some(reason));
+            if self.commit_group(first, &mut queue).is_err() {
                 return;
             }
         }
@@ -85,6 +82,9 @@ impl Committer {
             // A full disk is not a broken one: nothing was decided, and there may be room again.
             let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
             tracing::error!(%error, "there is no room for the journal");
+            if !is_full {
+                self.halt(&error);
+            }
             let _ = first.reply.send(Err(StoreError::Unavailable(same(&error))));
             return if is_full { Ok(()) } else { Err(error) };
         }
@@ -168,6 +168,8 @@ impl Committer {
                     book.publish(frame, &group.entries);
                 }
                 Err(error) => {
+                    // Before anybody hears of it: nobody may look at what is perhaps durable and take it for undone.
+                    self.halt(&error);
                     group.refuse(&error);
                     return Err(error);
                 }
@@ -177,6 +179,13 @@ impl Committer {
             let _ = reply.send(Ok(committed));
         }
         Ok(())
+    }
+
+    /// Ends the ledger for good: every later question and decision is refused.
+    fn halt(&self, error: &io::Error) {
+        tracing::error!(%error, "the journal could not be written; the ledger has stopped");
+        self.stop
+            .send_replace(Some(format!("the journal could not be written: {error}")));
     }
 
     fn stamp(&mut self) -> Stamp {
