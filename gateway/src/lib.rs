@@ -3,10 +3,16 @@
 //! It holds ciphertext and routing metadata only. Nothing here, and nothing this crate links, can open a transfer.
 
 pub mod access;
+pub mod app;
 pub mod audit;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod http;
+pub mod identity;
+pub mod logging;
 pub mod random;
 pub mod service;
 pub mod store;
+pub mod tls;
+pub mod worker;

@@ -10,7 +10,7 @@
 pub mod blob;
 #[cfg(any(test, feature = "test-util"))]
 pub mod contract;
-mod durable;
+pub(crate) mod durable;
 pub mod embedded;
 pub mod folder;
 pub mod fs;

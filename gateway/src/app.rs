@@ -1,0 +1,313 @@
+//! Composition root: the only file that names concrete adapters, and the order of a start and of an end.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sealpost_proto::enrolment::GatewayAddress;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, RwLock};
+
+use crate::access::{Gatekeeper, Settings};
+use crate::audit::{Logs, SignerError};
+use crate::clock::Clock;
+pub use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::http::{Api, Limits, NewId, Server, ServerLimits, router};
+use crate::identity::{IdentityError, SetupFile, identity};
+pub use crate::logging::start as start_logging;
+use crate::random::Random;
+pub use crate::random::SystemRandom;
+use crate::service::{self, Checkpoints, Identity, Ports, Service};
+use crate::store::StoreError;
+use crate::store::embedded::{EmbeddedHeads, EmbeddedLedger, EmbeddedShares};
+use crate::store::folder::PrivateFolder;
+use crate::store::fs::FsBlobs;
+use crate::store::open::OpenError;
+use crate::store::views::Views;
+use crate::tls::{ServerTls, TlsError, server_tls};
+use crate::worker::{Position, Sweep, SweepError, SweepPorts};
+
+/// Name of this gateway process in audit leaves; there is one process on one machine.
+const NODE: &str = "1";
+
+/// Why a gateway did not start, or had to end.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The gateway does not know who it is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A log is not what was signed before.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The state cannot be read.
+    #[error("the gateway's state cannot be read: {0}. The log says more.")]
+    Store(#[from] StoreError),
+    /// What is due to be destroyed could not be.
+    #[error(
+        "what has expired could not be destroyed ({0}), so the gateway does not serve. Repair the disk and start again."
+    )]
+    Sweep(#[from] SweepError),
+    /// The socket is not usable.
+    #[error("the socket cannot be used: {0}")]
+    Socket(#[from] io::Error),
+    /// The ledger can take nothing more.
+    #[error(
+        "the journal can no longer be written: {0}. Repair the disk and start again; nothing that was answered is lost."
+    )]
+    Ledger(String),
+}
+
+/// A gateway that is ready to serve: its stores are open and what was due is destroyed.
+#[expect(missing_debug_implementations, reason = "the ports it holds have none")]
+pub struct Gateway {
+    listener: TcpListener,
+    address: GatewayAddress,
+    tls: ServerTls,
+    setup: Arc<SetupFile>,
+    api: Api,
+    sweep: Sweep,
+    ledger: Arc<EmbeddedLedger>,
+    limits: ServerLimits,
+}
+
+impl Gateway {
+    /// Opens everything that `config` names, for clients that come to `listener`.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn open(
+        config: &Config,
+        listener: TcpListener,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, RunError> {
+        let started_at = clock.now_millis() / 1000;
+        let url = config.url(listener.local_addr()?.port());
+        let data = PrivateFolder::open(&config.data_dir)?;
+        let ring = PrivateFolder::open(&config.ring_folder())?;
+        let keys = data.subfolder("keys")?;
+        let identity = Arc::new(identity(&keys, random.as_ref())?);
+        let shares = Arc::new(EmbeddedShares::open(&data, &ring, Arc::clone(&random))?);
+        let blobs = Arc::new(FsBlobs::open(&data)?);
+        let ledger = EmbeddedLedger::open(&data, NODE, Arc::clone(&clock), Arc::clone(&random))?;
+        let ledger = Arc::new(ledger);
+        let signers = Arc::new(Signers::open(&identity, &ledger, &ring).await?);
+        let tls = server_tls(&config.tls, &keys, host_of(&url))?;
+        let address = GatewayAddress {
+            url,
+            gateway: identity.gateway.clone(),
+            pin: tls.pin,
+            log: identity.log_key.public(),
+        };
+        let setup = Arc::new(setup_file(&ledger, &data, &address, random.as_ref()).await?);
+        let (wake, share_gate) = (Arc::new(Notify::new()), Arc::new(RwLock::new(())));
+        let sweep = Sweep::new(SweepPorts {
+            ledger: ledger.clone(),
+            views: ledger.clone(),
+            blobs: blobs.clone(),
+            shares: shares.clone(),
+            position: signers.clone(),
+            clock: Arc::clone(&clock),
+            gateway: identity.gateway.clone(),
+            wake: Arc::clone(&wake),
+            share_gate: Arc::clone(&share_gate),
+        });
+        sweep.once().await?;
+        let settings = Settings {
+            authority: authority_of(&address.url).to_owned(),
+            gateway: identity.gateway.clone(),
+            started_at,
+        };
+        let gatekeeper = Gatekeeper::new(settings, ledger.clone(), ledger.clone(), Arc::clone(&clock));
+        let service = Service::new(Ports {
+            ledger: ledger.clone(),
+            views: ledger.clone(),
+            blobs,
+            shares,
+            checkpoints: signers,
+            setup: setup.clone(),
+            clock,
+            identity,
+            limits: service::Limits {
+                transfer_bytes: config.limits.transfer_bytes,
+            },
+            sweep: wake,
+            share_gate,
+        });
+        let api = Api {
+            service,
+            gatekeeper: Arc::new(gatekeeper),
+            limits: Limits {
+                deadline: Duration::from_secs(config.limits.request_deadline),
+            },
+            new_id: NewId(Arc::new(move || new_id(random.as_ref()))),
+        };
+        let limits = ServerLimits {
+            connections: config.limits.connections,
+            shutdown_deadline: Duration::from_secs(config.shutdown_deadline),
+        };
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            setup,
+            api,
+            sweep,
+            ledger,
+            limits,
+        })
+    }
+
+    /// How clients reach and recognise it.
+    #[must_use]
+    pub fn address(&self) -> &GatewayAddress {
+        &self.address
+    }
+
+    /// Address and port that it listens on.
+    ///
+    /// # Errors
+    /// [`RunError::Socket`].
+    pub fn local_addr(&self) -> Result<SocketAddr, RunError> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// File with the setup string, until the organisation is founded.
+    #[must_use]
+    pub fn setup_file(&self) -> Option<&Path> {
+        self.setup.path()
+    }
+
+    /// Serves until `shutdown` is ready, then lets running requests end until the deadline.
+    ///
+    /// # Errors
+    /// [`RunError::Ledger`] if the ledger ends first.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let ledger = Arc::clone(&self.ledger);
+        let server = Server::new(router(self.api), self.tls.config, self.limits);
+        tracing::info!(gateway = %self.address.gateway, "serving");
+        tokio::select! {
+            () = server.run(self.listener, shutdown) => {
+                tracing::info!("stopped");
+                Ok(())
+            }
+            () = self.sweep.run() => Ok(()),
+            reason = ledger.stopped() => Err(RunError::Ledger(reason)),
+        }
+    }
+}
+
+/// Opens a gateway, tells `ready` about it, and serves until `shutdown`.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    ready: impl FnOnce(&Gateway),
+) -> Result<(), RunError> {
+    let gateway = Gateway::open(config, listener, clock, random).await?;
+    ready(&gateway);
+    gateway.serve(shutdown).await
+}
+
+async fn setup_file(
+    ledger: &EmbeddedLedger,
+    data: &PrivateFolder,
+    address: &GatewayAddress,
+    random: &dyn Random,
+) -> Result<SetupFile, RunError> {
+    let is_founded = ledger.organisation().await?.directory.is_some();
+    let opened = if is_founded {
+        SetupFile::closed(data.path())
+    } else {
+        SetupFile::open(data.path(), address.clone(), random)
+    };
+    Ok(opened?)
+}
+
+fn new_id(random: &dyn Random) -> String {
+    let mut bytes = [0; 16];
+    if let Err(error) = random.fill(&mut bytes) {
+        tracing::error!(%error, "no randomness for request ids: they are not unique now");
+    }
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+/// What requests are signed for: host and port, without the port when it is the scheme's own.
+fn authority_of(url: &str) -> &str {
+    let authority = url.strip_prefix("https://").unwrap_or(url);
+    authority.strip_suffix(":443").unwrap_or(authority)
+}
+
+/// The host, for the certificate; an IPv6 address without its brackets.
+fn host_of(url: &str) -> &str {
+    let authority = url.strip_prefix("https://").unwrap_or(url);
+    if let Some(address) = authority.strip_prefix('[') {
+        return address.split(']').next().unwrap_or(address);
+    }
+    authority.split(':').next().unwrap_or(authority)
+}
+
+/// Both logs, as the rooms that need them see them.
+struct Signers(Logs);
+
+impl Signers {
+    async fn open(identity: &Identity, ledger: &Arc<EmbeddedLedger>, ring: &PrivateFolder) -> Result<Self, RunError> {
+        let heads = Arc::new(EmbeddedHeads::open(ring)?);
+        let key = identity.log_key.clone();
+        let logs = Logs::open(heads, &identity.gateway, key, ledger.clone(), ledger.clone());
+        Ok(Self(logs.await?))
+    }
+}
+
+#[async_trait]
+impl Checkpoints for Signers {
+    async fn directory(&self) -> Result<String, StoreError> {
+        Ok(self.0.directory_checkpoint().await?)
+    }
+
+    async fn audit(&self) -> Result<String, StoreError> {
+        Ok(self.0.audit_checkpoint().await?)
+    }
+}
+
+#[async_trait]
+impl Position for Signers {
+    async fn note(&self) -> Result<(), StoreError> {
+        Ok(self.0.note_destruction().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authority_and_host_follow_from_the_url() {
+        for (url, authority, host) in [
+            ("https://gw.example", "gw.example", "gw.example"),
+            ("https://gw.example:443", "gw.example", "gw.example"),
+            ("https://gw.example:8443", "gw.example:8443", "gw.example"),
+            ("https://[2001:db8::1]:8443", "[2001:db8::1]:8443", "2001:db8::1"),
+        ] {
+            assert_eq!(authority_of(url), authority);
+            assert_eq!(host_of(url), host);
+        }
+    }
+}

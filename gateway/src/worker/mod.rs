@@ -1,0 +1,9 @@
+//! Background work, idempotent and restartable: what a step left undone, the next sweep does.
+//!
+//! The leaf comes first, then the destruction, then the record that it is done. So a gateway that stops in between goes on at
+//! its next start, before it serves anything. Nothing here decides what is due: the rules do.
+
+mod orphans;
+mod sweep;
+
+pub use sweep::{Position, Sweep, SweepError, SweepPorts};

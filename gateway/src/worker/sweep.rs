@@ -1,0 +1,275 @@
+//! The sweep: shares that are due are destroyed, ciphertext and abandoned uploads removed, keys of ended days destroyed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sealpost_proto::crypto::sha256;
+use sealpost_proto::id::{GatewayId, Hash, TransferId};
+use sealpost_proto::log::Actor;
+use thiserror::Error;
+use tokio::sync::{Mutex, Notify, RwLock};
+
+use super::orphans::Orphans;
+use crate::clock::Clock;
+use crate::domain::shredding::{self, Step};
+use crate::domain::{Decision, Effects, Key, Loaded, Refusal, Requester, Stamp, Transfer};
+use crate::store::StoreError;
+use crate::store::blob::{BlobKey, BlobStore};
+use crate::store::ledger::{Ledger, transact};
+use crate::store::share::{Day, ShareRef, ShareStore};
+use crate::store::views::Views;
+
+/// Time between two sweeps when nothing wakes it.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Transfers taken at once.
+const BATCH: usize = 256;
+
+/// Notes how far the ledger is, outside the data folder, after a share was destroyed: so that a data folder from before is
+/// noticed at the next start.
+#[async_trait]
+pub trait Position: Send + Sync {
+    /// Notes it durably.
+    async fn note(&self) -> Result<(), StoreError>;
+}
+
+/// Everything that the sweep needs.
+#[expect(missing_debug_implementations, reason = "the ports in it have none")]
+pub struct SweepPorts {
+    /// State changes and leaves.
+    pub ledger: Arc<dyn Ledger>,
+    /// Questions to the state.
+    pub views: Arc<dyn Views>,
+    /// Envelopes and parts.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Release shares.
+    pub shares: Arc<dyn ShareStore>,
+    /// The signer's memory.
+    pub position: Arc<dyn Position>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who this gateway is, for leaves.
+    pub gateway: GatewayId,
+    /// Wakes the sweep.
+    pub wake: Arc<Notify>,
+    /// Held for writing while orphans are destroyed, so that none is a share whose seal is just being recorded.
+    pub share_gate: Arc<RwLock<()>>,
+}
+
+/// Why a sweep did not finish.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state has changed under the sweep; the next one sees it anew.
+    #[error("the state has changed under the sweep")]
+    Changed,
+}
+
+impl From<Refusal> for SweepError {
+    fn from(_: Refusal) -> Self {
+        Self::Changed
+    }
+}
+
+/// Destroys what is due.
+#[expect(missing_debug_implementations, reason = "the ports it holds have none")]
+pub struct Sweep {
+    ports: SweepPorts,
+    by: Requester,
+    orphans: Mutex<Orphans>,
+}
+
+impl Sweep {
+    /// A sweep over these ports.
+    #[must_use]
+    pub fn new(ports: SweepPorts) -> Self {
+        let actor = Actor {
+            kind: "gateway".to_owned(),
+            id: ports.gateway.to_string(),
+            dk: None,
+        };
+        Self {
+            ports,
+            by: Requester {
+                actor,
+                peer: None,
+                req_id: None,
+            },
+            orphans: Mutex::new(Orphans::default()),
+        }
+    }
+
+    /// Sweeps every minute and when woken, for as long as the gateway runs. A failure is logged and tried again.
+    pub async fn run(&self) {
+        loop {
+            // A timeout and a wake mean the same: look again.
+            drop(tokio::time::timeout(INTERVAL, self.ports.wake.notified()).await);
+            if let Err(error) = self.once().await {
+                tracing::error!(?error, "the sweep did not finish; it will be tried again");
+            }
+        }
+    }
+
+    /// One sweep over everything that is due. Called before anything is served.
+    ///
+    /// # Errors
+    /// [`SweepError`] of the first transfer whose step failed; the others are done.
+    pub async fn once(&self) -> Result<(), SweepError> {
+        let mut replaced = HashSet::new();
+        let mut failed = HashSet::new();
+        let mut first_error = None;
+        loop {
+            let due = self.ports.views.due(self.now(), BATCH + failed.len()).await?;
+            let due: Vec<TransferId> = due.into_iter().filter(|id| !failed.contains(id)).collect();
+            if due.is_empty() {
+                break;
+            }
+            for id in due {
+                if let Err(error) = self.step(&id, &mut replaced).await {
+                    failed.insert(id);
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = first_error {
+            return Err(error);
+        }
+        self.destroy_orphans().await?;
+        // Whatever expired before today has its leaf and its row is gone: the keys of those days have nothing left to open.
+        let today = Day::of(self.now());
+        Ok(self.ports.shares.end_days_before(today).await?)
+    }
+
+    fn now(&self) -> u64 {
+        self.ports.clock.now_millis() / 1000
+    }
+
+    /// The next step of one transfer. `replaced` holds the days whose key was replaced in this sweep.
+    async fn step(&self, id: &TransferId, replaced: &mut HashSet<Day>) -> Result<(), SweepError> {
+        let Some(transfer) = self.ports.views.transfer(id).await? else {
+            return Ok(());
+        };
+        let step = shredding::next_step(&transfer, self.now()).ok_or(SweepError::Changed)?;
+        tracing::info!(transfer = %id, ?step, "sweeping");
+        match step {
+            Step::Shred => self.shred(*id).await,
+            Step::Destroy => self.destroy(&transfer).await,
+            Step::ReplaceKey => self.replace_key(&transfer, replaced).await,
+            Step::Tidy => {
+                self.delete_superseded(&transfer).await?;
+                self.record(*id, shredding::tidied).await
+            }
+            Step::Sweep => {
+                self.delete_blobs(&transfer).await?;
+                self.record(*id, shredding::swept).await
+            }
+            Step::Abandon => self.record(*id, shredding::abandon).await,
+            Step::Remove => {
+                self.delete_blobs(&transfer).await?;
+                self.record(*id, shredding::removed).await
+            }
+        }
+    }
+
+    async fn shred(&self, id: TransferId) -> Result<(), SweepError> {
+        let by = self.by.clone();
+        self.record(id, move |loaded, at, id| shredding::shred(loaded, at, id, &by))
+            .await
+    }
+
+    async fn destroy(&self, transfer: &Transfer) -> Result<(), SweepError> {
+        if let Some(share) = share_ref(transfer) {
+            self.ports.shares.destroy(&share).await?;
+            self.ports.position.note().await?;
+        }
+        self.record(transfer.id, shredding::destroyed).await
+    }
+
+    async fn replace_key(&self, transfer: &Transfer, replaced: &mut HashSet<Day>) -> Result<(), SweepError> {
+        let day = share_ref(transfer).map(|share| share.day);
+        if let Some(day) = day.filter(|day| *day >= Day::of(self.now()) && !replaced.contains(day)) {
+            self.ports.shares.replace_key(day).await?;
+            replaced.insert(day);
+        }
+        self.record(transfer.id, shredding::key_replaced).await
+    }
+
+    async fn delete_superseded(&self, transfer: &Transfer) -> Result<(), StoreError> {
+        for (number, root) in &transfer.superseded {
+            self.delete_part(&transfer.id, *number, root).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_blobs(&self, transfer: &Transfer) -> Result<(), StoreError> {
+        self.delete_superseded(transfer).await?;
+        for (number, part) in &transfer.parts {
+            self.delete_part(&transfer.id, *number, &part.root).await?;
+        }
+        if let Some(sealed) = &transfer.sealed {
+            let seal = Hash::from_bytes(sha256(&[&sealed.seal.0]));
+            self.ports.blobs.delete(&BlobKey::envelope(&transfer.id, &seal)).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_part(&self, id: &TransferId, number: u32, root: &Hash) -> Result<(), StoreError> {
+        self.ports.blobs.delete(&BlobKey::part(id, number, root)).await?;
+        self.ports.blobs.delete(&BlobKey::part_leaves(id, number, root)).await
+    }
+
+    async fn record<F>(&self, id: TransferId, decide: F) -> Result<(), SweepError>
+    where
+        F: Fn(&Loaded, Stamp, &TransferId) -> Decision<()> + Send + 'static,
+    {
+        let decide = move |loaded: &Loaded, at: Stamp| match decide(loaded, at, &id) {
+            Ok(((), effects)) => (Ok(()), effects),
+            Err(refusal) => (Err(refusal), Effects::none()),
+        };
+        let (outcome, _) = transact(self.ports.ledger.as_ref(), vec![Key::Transfer(id)], decide).await?;
+        Ok(outcome?)
+    }
+
+    async fn destroy_orphans(&self) -> Result<(), StoreError> {
+        let mut orphans = self.orphans.lock().await;
+        if !orphans.is_time(self.now()) {
+            return Ok(());
+        }
+        let mut without_transfer = Vec::new();
+        for share in self.ports.shares.list().await? {
+            let transfer = self.ports.views.transfer(&share.transfer).await?;
+            if !transfer.is_some_and(|t| has_share(&t, &share)) {
+                without_transfer.push(share);
+            }
+        }
+        for share in orphans.ripe(without_transfer, self.now()) {
+            let _gate = self.ports.share_gate.write().await;
+            let transfer = self.ports.views.transfer(&share.transfer).await?;
+            if !transfer.is_some_and(|t| has_share(&t, &share)) {
+                tracing::info!(transfer = %share.transfer, "destroying a share that no seal refers to");
+                self.ports.shares.destroy(&share).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The share of a sealed transfer, if its header asks for one.
+fn share_ref(transfer: &Transfer) -> Option<ShareRef> {
+    let sealed = transfer.sealed.as_ref()?;
+    Some(ShareRef {
+        transfer: transfer.id,
+        commit: sealed.share_commit?,
+        day: Day::of(sealed.expires_at),
+    })
+}
+
+/// Whether the ledger still needs this share.
+fn has_share(transfer: &Transfer, share: &ShareRef) -> bool {
+    let is_destroyed = transfer.shredded.is_some_and(|s| s.destroyed_at.is_some());
+    !is_destroyed && share_ref(transfer).as_ref() == Some(share)
+}
