@@ -94,6 +94,11 @@ pub enum Error {
     /// The transfer was received before.
     #[error("Transfer {0} was already received and verified on this device; add --again to receive it once more.")]
     AlreadyReceived(TransferId),
+    /// The user answered no, or could not be asked.
+    #[error(
+        "Nothing was done, because you did not answer yes; run it again, or add --yes after comparing the safety numbers."
+    )]
+    Declined,
     /// The caller asked for something that cannot be.
     #[error("{0}")]
     Input(String),

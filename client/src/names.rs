@@ -34,10 +34,7 @@ pub fn legal(name: &str) -> String {
     let mut legal: String = name.nfc().map(|c| if is_legal_char(c) { c } else { '_' }).collect();
     // Replacing can leave characters that compose anew.
     legal = legal.nfc().collect();
-    let kept = legal.trim_end_matches(['.', ' ']).len();
-    let tail = "_".repeat(usize::from(kept < legal.len()));
-    legal.truncate(kept);
-    legal.push_str(&tail);
+    legal = end_legally(legal);
     if legal.is_empty() {
         legal.push_str("unnamed");
     }
@@ -45,6 +42,16 @@ pub fn legal(name: &str) -> String {
         legal.insert(0, '_');
     }
     fit(&legal, "")
+}
+
+/// One `_` in place of the full stops and spaces at the end.
+fn end_legally(mut name: String) -> String {
+    let kept = name.trim_end_matches(['.', ' ']).len();
+    if kept < name.len() {
+        name.truncate(kept);
+        name.push('_');
+    }
+    name
 }
 
 /// A character that a name may hold, asked of the one list of rules.
@@ -65,7 +72,7 @@ fn fit(name: &str, mark: &str) -> String {
     }
     let stem = stem.get(..cut).unwrap_or_default();
     let stem = if mark.is_empty() { stem } else { stem.trim_end() };
-    format!("{stem}{mark}{ending}")
+    end_legally(format!("{stem}{mark}{ending}"))
 }
 
 /// Stem and ending (with its full stop); names that begin with their only full stop have no ending.
@@ -171,6 +178,8 @@ mod tests {
     fn long_names_keep_their_ending() {
         let name = legal(&format!("{}.dcm", "é".repeat(200)));
         assert!(name.len() <= MAX_LEN && name.ends_with("é.dcm"));
+        let cut_at_a_stop = legal(&format!("{}.{}", "x".repeat(254), "y".repeat(50)));
+        assert_eq!(cut_at_a_stop, format!("{}_", "x".repeat(254)));
         let second = numbered(&name, 2);
         assert!(second.len() <= MAX_LEN && second.ends_with(" (2).dcm"), "{second}");
     }

@@ -1,0 +1,294 @@
+//! The arguments. Secrets are never among them: they come from files, the standard input or the terminal.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sealpost_proto::api::PublicLabel;
+use sealpost_proto::id::Address;
+
+use crate::exit;
+
+/// Send health files sealed for named people, and receive them verified.
+#[derive(Debug, Parser)]
+#[command(name = "sealpost", version, after_help = exit::HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The client's folder [default: ~/.config/sealpost]
+    #[arg(long, global = true, env = "SEALPOST_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// File whose first line is the passphrase of the key file [default: ask on the terminal]
+    #[arg(long, global = true, env = "SEALPOST_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Report one JSON document on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Found the organisation of a new gateway
+    #[command(subcommand)]
+    Org(Org),
+    /// Invite people and confirm their keys (registrars)
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Make keys on this device and announce them with an enrolment string
+    Enrol(Enrol),
+    /// Who you are, where, and by which keys
+    Whoami,
+    /// Send files, folders or the standard input
+    Send(Box<Send>),
+    /// What you were sent
+    Inbox(Limit),
+    /// Receive transfers, verified, into a folder
+    Receive(Receive),
+    /// Where your sent transfers stand
+    Status(Status),
+    /// The gateway's audit log
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Look at an offline container (*.sealed)
+    Inspect(Inspect),
+    /// Your own keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// The people whom you can send to
+    #[command(subcommand)]
+    Directory(Directory),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Org {
+    /// Draw all keys of the organisation and hand its first statements to the gateway
+    Init(OrgInit),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OrgInit {
+    /// The organisation's name, as everybody will see it
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Your own address: you become the first registrar
+    #[arg(long)]
+    pub(crate) address: Address,
+    /// New file for the root key; keep it offline
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_key: PathBuf,
+    /// File with the setup string, or `-` [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) setup: Option<PathBuf>,
+    /// File whose first line is the passphrase of the root key [default: as --passphrase-file, or ask]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// Make an enrolment string for a person; hand it over outside the gateway
+    Invite {
+        /// The person's address
+        address: Address,
+        /// How long it can be used: 30m, 12h, 7d, 2w; at most 30 days
+        #[arg(long, default_value = "7d", value_parser = lifetime)]
+        expires: u64,
+        /// New file for the string, readable by you alone [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check what invited people posted, and sign them in
+    Confirm {
+        /// Only these addresses [default: everybody who waits]
+        addresses: Vec<Address>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// All invitations and where they stand
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enrol {
+    /// File with the enrolment string, or `-` [default: ask on the terminal]
+    #[arg(value_name = "FILE")]
+    pub(crate) string: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Files and folders; `-` is the standard input. None sends a message only
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// A recipient's address; may be given several times
+    #[arg(long, required = true, value_name = "ADDRESS")]
+    pub(crate) to: Vec<Address>,
+    /// A message to the recipients; other users of this computer can see arguments: see --note-file
+    #[arg(long, conflicts_with = "note_file")]
+    pub(crate) note: Option<String>,
+    /// File with the message
+    #[arg(long, value_name = "FILE")]
+    pub(crate) note_file: Option<PathBuf>,
+    /// One line about the transfer, sealed like the rest
+    #[arg(long)]
+    pub(crate) subject: Option<String>,
+    /// A patient's reference: `system|value`, or a value of your own numbering; may be given several times
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) patient: Vec<String>,
+    /// File with patients' references, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) patient_file: Option<PathBuf>,
+    /// Purpose of use (HL7 v3 PurposeOfUse): TREAT, HPAYMT, HOPERAT, PATRQT, ETREAT, ...
+    #[arg(long, default_value = "TREAT", value_parser = purpose)]
+    pub(crate) purpose: String,
+    /// When it can no longer be opened: 30m, 12h, 7d, 2w; at most 366 days
+    #[arg(long, default_value = "7d", value_parser = lifetime)]
+    pub(crate) expires: u64,
+    /// How often each recipient may open it [default: no limit]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) openings: Option<u32>,
+    /// What the gateway may show of the contents
+    #[arg(long)]
+    pub(crate) label: Option<PublicLabelArg>,
+    /// Ask the recipients not to forward it (a rule, not a lock)
+    #[arg(long)]
+    pub(crate) no_forward: bool,
+    /// Name of the file that the standard input becomes
+    #[arg(long, default_value = "stdin.bin")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PublicLabelArg {
+    Referral,
+    Results,
+    Claims,
+}
+
+impl From<PublicLabelArg> for PublicLabel {
+    fn from(label: PublicLabelArg) -> Self {
+        match label {
+            PublicLabelArg::Referral => Self::Referral,
+            PublicLabelArg::Results => Self::Results,
+            PublicLabelArg::Claims => Self::Claims,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Limit {
+    /// At most so many, the newest first
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Receive {
+    /// Ids of transfers, or the first four or more digits of them
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub(crate) ids: Vec<String>,
+    /// Everything that can be opened and was not received yet
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
+    /// Folder for the files
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    /// Receive once more what was received before
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Also keep the transfer sealed, in this new file; one transfer only
+    #[arg(long, value_name = "FILE", conflicts_with = "all")]
+    pub(crate) keep_sealed: Option<PathBuf>,
+    /// Keep the gateway's share in FILE.share: then the container opens for ever with your key, whatever its expiry
+    #[arg(long, requires = "keep_sealed")]
+    pub(crate) with_share: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Ids of transfers, or their first four or more digits [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// At most so many, the newest first
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Show the newest events, verified
+    List(Limit),
+    /// Verify the whole log and say how far it reaches
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The container
+    pub(crate) file: PathBuf,
+    /// File with the gateway's share (64 hex digits): opens and verifies everything with your key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) share: Option<PathBuf>,
+    /// Open and verify everything with your key, for a container that needs no share
+    #[arg(long)]
+    pub(crate) open: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Write your own encryption key's seed as 64 hex digits into a new file
+    Export {
+        /// The new file, readable by you alone
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Directory {
+    /// Everybody in the directory, with safety numbers to compare by phone
+    List,
+}
+
+fn lifetime(text: &str) -> Result<u64, String> {
+    sealpost_client::time::parse_lifetime(text)
+        .ok_or_else(|| "a whole number and m, h, d or w, such as 12h or 7d; at most 366 days".to_owned())
+}
+
+fn purpose(text: &str) -> Result<String, String> {
+    let is_code = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    if is_code {
+        Ok(text.to_owned())
+    } else {
+        Err("a code of HL7 v3 PurposeOfUse, in capital letters".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn send_needs_a_recipient_and_receive_an_id() {
+        assert!(Cli::try_parse_from(["sealpost", "send", "f"]).is_err());
+        assert!(Cli::try_parse_from(["sealpost", "receive"]).is_err());
+        assert!(Cli::try_parse_from(["sealpost", "receive", "--all", "--keep-sealed", "x"]).is_err());
+        assert!(Cli::try_parse_from(["sealpost", "receive", "abcd", "--with-share"]).is_err());
+        assert!(Cli::try_parse_from(["sealpost", "send", "f", "--to", "a@b", "--openings", "0"]).is_err());
+        assert!(Cli::try_parse_from(["sealpost", "send", "f", "--to", "a@b", "--expires", "400d"]).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! `admin invite`, `admin confirm` and `admin list`.
+
+use std::path::Path;
+
+use sealpost_client::admin::{self, Confirmable};
+use sealpost_client::{Error, Session, platform, time};
+use sealpost_proto::api::{InviteState, InviteSummary, MAX_INVITE_LIFETIME};
+use sealpost_proto::id::Address;
+use serde_json::{Value, json};
+
+use crate::cli::Admin;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::output::{Report, count, error_json, note, printable};
+use crate::secrets;
+
+pub(super) async fn run(context: &Context, args: Admin) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    session.update_and_check().await?;
+    match args {
+        Admin::Invite { address, expires, out } => invite(&session, address, expires, out.as_deref()).await,
+        Admin::List => list(&session).await,
+        Admin::Confirm { addresses, yes } => confirm(&mut session, &addresses, yes).await,
+    }
+}
+
+async fn invite(session: &Session, address: Address, expires: u64, out: Option<&Path>) -> Result<Report, Error> {
+    if expires > MAX_INVITE_LIFETIME {
+        return Err(Error::Input(
+            "An invitation can be used for at most 30 days; choose a shorter --expires.".to_owned(),
+        ));
+    }
+    if out.is_some_and(Path::exists) {
+        return Err(Error::Input(
+            "The file for the enrolment string exists already and is not replaced; name another.".to_owned(),
+        ));
+    }
+    let string = admin::invite(session, address, expires).await?;
+    let expires_at = session.env.now() + expires;
+    let until = time::local(expires_at);
+    let mut json = json!({"invite": string.invite, "address": string.to, "expires_at": expires_at});
+    let text = match out {
+        Some(path) => {
+            let line = zeroize::Zeroizing::new(format!("{}\n", *string.to_text()));
+            let written = platform::write_private_new(path, line.as_bytes());
+            written.map_err(|error| Error::file("write", path, error))?;
+            if let Value::Object(members) = &mut json {
+                members.insert("file".to_owned(), json!(path));
+            }
+            format!(
+                "The enrolment string for {} is in {}; it can be used until {until}.\n\
+                 Hand it over outside this gateway (in person, by phone, on paper): whoever has it can enrol as this person.",
+                string.to,
+                path.display()
+            )
+        }
+        None => {
+            if let Value::Object(members) = &mut json {
+                members.insert("string".to_owned(), json!(*string.to_text()));
+            }
+            note(&format!(
+                "Hand this string to {} outside this gateway (in person, by phone, on paper), until {until}: whoever has it can enrol as this person.",
+                string.to
+            ));
+            string.to_text().to_string()
+        }
+    };
+    Ok(Report::done(text, json))
+}
+
+async fn list(session: &Session) -> Result<Report, Error> {
+    let invites = admin::invitations(session).await?;
+    let items: Vec<Value> = invites
+        .iter()
+        .map(|invite| {
+            json!({
+                "invite": invite.invite,
+                "address": invite.address,
+                "state": invite.state,
+                "expires_at": invite.expires_at,
+                "posted_at": invite.posted.as_ref().map(|posted| posted.posted_at),
+            })
+        })
+        .collect();
+    let mut text = count(invites.len(), "invitation");
+    for invite in &invites {
+        text.push_str(&format!(
+            "\n  {:<40} {}",
+            printable(invite.address.as_str()),
+            state(invite)
+        ));
+    }
+    Ok(Report::done(text, json!({"invites": items})))
+}
+
+fn state(invite: &InviteSummary) -> String {
+    match invite.state {
+        InviteState::Open => format!("open until {}", time::local(invite.expires_at)),
+        InviteState::Posted => "keys posted: run `sealpost admin confirm`".to_owned(),
+        InviteState::Confirmed => "confirmed".to_owned(),
+        InviteState::Expired => "expired".to_owned(),
+    }
+}
+
+/// Confirms one after the other; what fails a check is told and does not keep the others waiting.
+async fn confirm(session: &mut Session, addresses: &[Address], yes: bool) -> Result<Report, Error> {
+    let invites = admin::invitations(session).await?;
+    if let Some(missing) = addresses.iter().find(|a| !invites.iter().any(|i| i.address == **a)) {
+        return Err(Error::NotFound(format!(
+            "There is no invitation for {missing}; `sealpost admin list` shows them all."
+        )));
+    }
+    let wanted = |invite: &&InviteSummary| addresses.is_empty() || addresses.contains(&invite.address);
+    let mut outcome = Outcome::default();
+    for invite in invites.iter().filter(wanted) {
+        let result = match admin::check_posted(&session.account, invite) {
+            Ok(Some(confirmable)) => confirm_one(session, confirmable, yes).await,
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        outcome.add(result);
+    }
+    session.update().await?;
+    Ok(outcome.report())
+}
+
+async fn confirm_one(session: &Session, confirmable: Confirmable, yes: bool) -> Result<Value, Error> {
+    let shown = json!({
+        "address": confirmable.address,
+        "identity": confirmable.identity,
+        "safety_number": confirmable.safety_number,
+    });
+    let question = format!(
+        "{}, keys posted {}\n  safety number with you: {}\nThe proof is right. Sign this person in?",
+        printable(confirmable.address.as_str()),
+        time::local(confirmable.posted_at),
+        confirmable.safety_number,
+    );
+    if !yes && !secrets::confirm(&question) {
+        return Err(Error::Declined);
+    }
+    admin::confirm(session, confirmable).await?;
+    Ok(shown)
+}
+
+#[derive(Default)]
+struct Outcome {
+    confirmed: Vec<Value>,
+    failed: Vec<Value>,
+    lines: Vec<String>,
+    first_failure: Option<Exit>,
+}
+
+impl Outcome {
+    fn add(&mut self, result: Result<Value, Error>) {
+        match result {
+            Ok(person) => {
+                let text = |name: &str| person.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                self.lines.push(format!(
+                    "Confirmed {}, safety number {}",
+                    printable(&text("address")),
+                    text("safety_number")
+                ));
+                self.confirmed.push(person);
+            }
+            Err(error) => {
+                let exit = Exit::from(&error);
+                self.first_failure.get_or_insert(exit);
+                self.lines.push(printable(&error.to_string()));
+                self.failed.push(error_json(exit, &error.to_string()));
+            }
+        }
+    }
+
+    fn report(self) -> Report {
+        let text = if self.lines.is_empty() {
+            "Nobody waits for confirmation.".to_owned()
+        } else {
+            self.lines.join("\n")
+        };
+        let report = Report::done(text, json!({"confirmed": self.confirmed, "failed": self.failed}));
+        Report {
+            exit: self.first_failure.unwrap_or(Exit::Ok),
+            ..report
+        }
+    }
+}

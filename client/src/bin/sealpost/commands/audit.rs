@@ -1,0 +1,74 @@
+//! `audit list` and `audit verify`.
+
+use sealpost_client::{Error, audit, time};
+use sealpost_proto::log::{Leaf, LeafOutcome};
+use serde_json::{Value, json};
+
+use crate::cli::Limit;
+use crate::context::{Context, People};
+use crate::output::{Report, count, printable};
+
+pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    session.update().await?;
+    let log = audit::update(&session).await?;
+    let size = usize::try_from(log.size).unwrap_or(usize::MAX);
+    let text = format!(
+        "The audit log is intact: {}, {} new to this device.\n\
+         Checked: the gateway's signature, every event's form, each object's chain, time, and that nothing seen before has changed.\n\
+         Head: {}",
+        count(size, "event"),
+        log.new,
+        log.root,
+    );
+    Ok(Report::done(
+        text,
+        json!({"valid": true, "size": log.size, "root": log.root, "new": log.new}),
+    ))
+}
+
+pub(super) async fn list(context: &Context, args: &Limit) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    session.update().await?;
+    let people = People::load(&session).await?;
+    let log = audit::update(&session).await?;
+    let first = log.leaves.len().saturating_sub(args.limit);
+    let newest = log.leaves.iter().enumerate().skip(first);
+    let mut text = format!("{} in the log, verified", count(log.leaves.len(), "event"));
+    let mut events: Vec<Value> = Vec::new();
+    for (index, leaf) in newest {
+        text.push_str(&line(index, leaf, &people));
+        events.push(json!({
+            "index": index,
+            "event": leaf,
+            "actor_address": leaf.actor.id.parse().ok().and_then(|label| people.address(&label).cloned()),
+        }));
+    }
+    Ok(Report::done(
+        text,
+        json!({"size": log.size, "root": log.root, "events": events}),
+    ))
+}
+
+fn line(index: usize, leaf: &Leaf, people: &People) -> String {
+    let person = |id: &str| id.parse().map_or_else(|_| shortened(id), |label| people.name(&label));
+    let outcome = match &leaf.outcome {
+        LeafOutcome::Ok => String::new(),
+        LeafOutcome::Denied(why) => format!("  denied: {}", printable(why)),
+    };
+    let object = match leaf.object.kind.as_str() {
+        "person" => person(&leaf.object.id),
+        _ => shortened(&leaf.object.id),
+    };
+    format!(
+        "\n  {index:>6}  {}  {:<20} {}  {} {object}{outcome}",
+        time::local(leaf.t / 1000),
+        leaf.event.name(),
+        person(&leaf.actor.id),
+        printable(&leaf.object.kind),
+    )
+}
+
+fn shortened(id: &str) -> String {
+    printable(&id.chars().take(16).collect::<String>())
+}

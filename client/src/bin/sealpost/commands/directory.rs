@@ -1,0 +1,44 @@
+//! `directory list`: the people whom one can send to.
+
+use sealpost_client::Error;
+use sealpost_proto::key::fingerprint;
+use serde_json::{Value, json};
+
+use crate::context::{Context, People};
+use crate::output::{Report, printable};
+
+pub(super) async fn list(context: &Context) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    session.update_and_check().await?;
+    let people = People::load(&session).await?;
+    let directory = session.mirror.directory();
+    let own = session.account.identity.public();
+    let now = session.env.now();
+    let mut text = format!("{} ({})", printable(directory.org_name()), directory.org());
+    let mut items: Vec<Value> = Vec::new();
+    for member in directory.members() {
+        let is_self = member.identity == own;
+        let is_valid = directory.recipient(&member.label, now).is_some();
+        let number = (!is_self).then(|| fingerprint::safety_number(&own, &member.identity));
+        let remark = match (is_self, is_valid, &number) {
+            (true, ..) => "you".to_owned(),
+            (_, false, _) => "revoked or not valid today: cannot be sent to".to_owned(),
+            (.., number) => format!("safety number {}", number.clone().unwrap_or_default()),
+        };
+        text.push_str(&format!("\n  {:<40} {remark}", people.name(&member.label)));
+        items.push(json!({
+            "address": people.address(&member.label),
+            "label": member.label,
+            "identity": member.identity,
+            "self": is_self,
+            "can_be_sent_to": is_valid,
+            "registrar": directory.is_registrar(&member.label, now),
+            "safety_number": number,
+        }));
+    }
+    let organisation = json!({"name": directory.org_name(), "fingerprint": directory.org()});
+    Ok(Report::done(
+        text,
+        json!({"organisation": organisation, "people": items}),
+    ))
+}

@@ -1,0 +1,41 @@
+//! `enrol`.
+
+use sealpost_client::{Error, enrolment};
+use sealpost_proto::enrolment::EnrolmentString;
+use serde_json::json;
+
+use crate::cli::Enrol;
+use crate::context::Context;
+use crate::output::{Report, note};
+use crate::secrets;
+
+pub(super) async fn run(context: &Context, args: &Enrol) -> Result<Report, Error> {
+    let string = secrets::secret_string(args.string.as_deref(), "Enrolment string")?;
+    let string: EnrolmentString = string.parse()?;
+    context.home.prepare()?;
+    let passphrase = context.new_passphrase("your key file")?;
+    let enrolled = enrolment::enrol(&string, &context.home, &passphrase, &context.env).await;
+    let account = enrolled.inspect_err(|error| {
+        if matches!(error, Error::Api(api) if !api.is_definite_refusal()) {
+            note("sealpost: If `sealpost whoami` answers \"waits for confirmation\", you are enrolled in spite of this; if not, delete the new key file and start again.");
+        }
+    })?;
+    let text = format!(
+        "Keys for {} are made and announced to {}.\n\
+         Your keys: {} (there is no second way to them yet: back up the file and its passphrase)\n\
+         Next: your administrator runs `sealpost admin confirm`; compare the safety number that is shown there by phone.",
+        account.address,
+        account.at.gateway,
+        context.home.key_file().display(),
+    );
+    let json = json!({
+        "address": account.address,
+        "gateway": account.at.gateway,
+        "organisation": {"fingerprint": account.org},
+        "identity": account.identity.public(),
+        "device": account.device.public(),
+        "key_file": context.home.key_file(),
+        "state": "unconfirmed",
+    });
+    Ok(Report::done(text, json))
+}

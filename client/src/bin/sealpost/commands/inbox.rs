@@ -1,0 +1,108 @@
+//! `inbox`: what can be said of transfers before they are opened.
+
+use sealpost_client::transfers::{List, short_id};
+use sealpost_client::{Error, Session, receive, time, verify};
+use sealpost_proto::api::{TransferState, TransferSummary};
+use sealpost_proto::id::Hash;
+use serde_json::{Value, json};
+
+use crate::cli::Limit;
+use crate::context::{Context, People};
+use crate::output::{Report, bytes, count, printable};
+
+pub(super) async fn run(context: &Context, args: &Limit) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    session.update().await?;
+    let people = People::load(&session).await?;
+    let transfers = List::In.list(&session.api, args.limit).await?;
+    let mut text = count(transfers.len(), "transfer");
+    let mut items = Vec::with_capacity(transfers.len());
+    for summary in &transfers {
+        // A receipt that could not be sent before goes out now; if it cannot, the next time.
+        let _ = receive::deliver_receipt(&session, summary).await;
+        let (line, item) = describe(&session, summary, &people)?;
+        text.push_str(&line);
+        items.push(item);
+    }
+    if transfers.iter().any(|t| t.state == TransferState::Available) {
+        text.push_str("\nNext: sealpost receive ID (or --all)");
+    }
+    Ok(Report::done(text, json!({"transfers": items})))
+}
+
+fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Result<(String, Value), Error> {
+    let id = short_id(&summary.transfer);
+    let overview = match verify::overview(summary, &session.account.at, &session.mirror) {
+        Ok(overview) => overview,
+        Err(error @ (Error::Rejected(_) | Error::Receipt(_))) => {
+            let line = format!("\n  {id}  NOT VALID: {}", printable(&error.to_string()));
+            let item = json!({"transfer": summary.transfer, "valid": false, "problem": error.to_string()});
+            return Ok((line, item));
+        }
+        Err(error) => return Err(error),
+    };
+    let (header, seal) = (&overview.header, &overview.seal);
+    let is_received = receive::is_received(session, &Hash::from_bytes(header.hash()))?;
+    let size = seal.body.payload_len.saturating_sub(48 * seal.body.segments);
+    let state = state(summary, header.expires_at, is_received, session.env.now());
+    let label = summary
+        .public_label
+        .map(|label| format!("  [{}]", label_name(label)))
+        .unwrap_or_default();
+    let line = format!(
+        "\n  {id}  from {}  up to {}  sealed {}  expires {}{}  {state}{label}",
+        people.sender(overview.sender.as_ref()),
+        bytes(size),
+        time::local(seal.body.sealed_at),
+        time::local(header.expires_at),
+        left(summary),
+    );
+    let item = json!({
+        "transfer": summary.transfer,
+        "valid": true,
+        "sender": overview.sender.as_ref().and_then(|sender| people.address(sender)),
+        "sender_label": overview.sender,
+        "max_bytes": size,
+        "sealed_at": seal.body.sealed_at,
+        "expires_at": header.expires_at,
+        "openings": summary.openings,
+        "openings_used": used(summary),
+        "state": summary.state,
+        "received": is_received,
+        "public_label": summary.public_label,
+    });
+    Ok((line, item))
+}
+
+fn used(summary: &TransferSummary) -> u32 {
+    summary
+        .recipients
+        .first()
+        .map_or(0, |recipient| recipient.openings_used)
+}
+
+fn left(summary: &TransferSummary) -> String {
+    let left = summary.openings.map(|allowed| allowed.saturating_sub(used(summary)));
+    left.map_or(String::new(), |left| {
+        format!("  {} left", count(left as usize, "opening"))
+    })
+}
+
+fn state(summary: &TransferSummary, expires_at: u64, is_received: bool, now: u64) -> &'static str {
+    match summary.state {
+        _ if is_received => "received",
+        TransferState::Available if now < expires_at => "new",
+        TransferState::Available | TransferState::Expired => "expired",
+        TransferState::Revoked => "withdrawn by the sender",
+        TransferState::Used => "all openings used",
+    }
+}
+
+fn label_name(label: sealpost_proto::api::PublicLabel) -> &'static str {
+    use sealpost_proto::api::PublicLabel::{Claims, Referral, Results};
+    match label {
+        Referral => "referral",
+        Results => "results",
+        Claims => "claims",
+    }
+}

@@ -1,0 +1,39 @@
+//! One file for each command: from arguments to a report.
+
+mod admin;
+mod audit;
+mod directory;
+mod enrol;
+mod inbox;
+mod inspect;
+mod keys;
+mod org;
+mod receive;
+mod send;
+mod status;
+mod whoami;
+
+use sealpost_client::Error;
+
+use crate::cli::{Audit, Command, Directory, Keys, Org};
+use crate::context::Context;
+use crate::output::Report;
+
+/// Runs a command.
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Report, Error> {
+    match command {
+        Command::Org(Org::Init(args)) => org::init(context, args).await,
+        Command::Admin(args) => admin::run(context, args).await,
+        Command::Enrol(args) => enrol::run(context, &args).await,
+        Command::Whoami => whoami::run(context).await,
+        Command::Send(args) => send::run(context, *args).await,
+        Command::Inbox(args) => inbox::run(context, &args).await,
+        Command::Receive(args) => receive::run(context, args).await,
+        Command::Status(args) => status::run(context, &args).await,
+        Command::Audit(Audit::List(args)) => audit::list(context, &args).await,
+        Command::Audit(Audit::Verify) => audit::verify(context).await,
+        Command::Inspect(args) => inspect::run(context, &args),
+        Command::Keys(Keys::Export { out }) => keys::export(context, &out),
+        Command::Directory(Directory::List) => directory::list(context).await,
+    }
+}

@@ -1,0 +1,180 @@
+//! `receive`.
+
+use sealpost_client::receive::{self, KeepSealed, Options, Received};
+use sealpost_client::transfers::List;
+use sealpost_client::{Error, Session, verify};
+use sealpost_proto::api::{TransferState, TransferSummary};
+use sealpost_proto::id::Hash;
+use serde_json::{Value, json};
+
+use crate::cli::Receive;
+use crate::context::{Context, People};
+use crate::exit::Exit;
+use crate::output::{Report, bytes, count, error_json, printable};
+use crate::progress;
+
+pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Error> {
+    if args.keep_sealed.is_some() && args.ids.len() > 1 {
+        return Err(Error::Input(
+            "--keep-sealed keeps one transfer; receive the others in another command.".to_owned(),
+        ));
+    }
+    receive::check_target(&args.into)?;
+    let mut session = context.session()?;
+    session.update().await?;
+    let people = People::load(&session).await?;
+    let summaries = wanted(&session, &args).await?;
+    let options = Options {
+        target: args.into,
+        again: args.again,
+        keep_sealed: args.keep_sealed.map(|path| KeepSealed {
+            path,
+            with_share: args.with_share,
+        }),
+    };
+    let mut results = Vec::with_capacity(summaries.len());
+    for summary in &summaries {
+        let bar = progress::bar("receiving", context.json);
+        let result = receive::receive(&session, summary, &options, bar).await;
+        if matches!(result, Err(Error::AlreadyReceived(_))) {
+            let _ = receive::deliver_receipt(&session, summary).await;
+        }
+        results.push((summary, result));
+    }
+    let is_single = !args.all && results.len() == 1;
+    if is_single && let Some((_, Err(error))) = results.pop_if(|(_, result)| result.is_err()) {
+        return Err(error);
+    }
+    Ok(report(&results, &people, &options))
+}
+
+/// With `--all` what can be opened and was not received yet; else what was named, also of what was sent.
+async fn wanted(session: &Session, args: &Receive) -> Result<Vec<TransferSummary>, Error> {
+    if args.all {
+        let all = List::In.list(&session.api, usize::MAX).await?;
+        let mut wanted = Vec::new();
+        for summary in all {
+            if summary.state == TransferState::Available && !is_received(session, &summary)? {
+                wanted.push(summary);
+            }
+        }
+        return Ok(wanted);
+    }
+    let mut wanted = Vec::with_capacity(args.ids.len());
+    for id in &args.ids {
+        wanted.push(match List::In.find(&session.api, id).await {
+            Err(Error::NotFound(_)) => List::Sent.find(&session.api, id).await?,
+            found => found?,
+        });
+    }
+    Ok(wanted)
+}
+
+fn is_received(session: &Session, summary: &TransferSummary) -> Result<bool, Error> {
+    match verify::pieces(summary) {
+        Ok((header, _)) => receive::is_received(session, &Hash::from_bytes(header.hash())),
+        Err(_) => Ok(false),
+    }
+}
+
+fn report(results: &[(&TransferSummary, Result<Received, Error>)], people: &People, options: &Options) -> Report {
+    let (mut lines, mut received, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut exit = Exit::Ok;
+    for (summary, result) in results {
+        match result {
+            Ok(transfer) => {
+                lines.push(text(transfer, people));
+                received.push(item(transfer, people, options));
+            }
+            Err(error) => {
+                let code = Exit::from(error);
+                if exit == Exit::Ok {
+                    exit = code;
+                }
+                lines.push(format!("{}: {}", summary.transfer, printable(&error.to_string())));
+                failed.push(json!({"transfer": summary.transfer, "error": error_json(code, &error.to_string())}));
+            }
+        }
+    }
+    if results.is_empty() {
+        lines.push("There is nothing new to receive.".to_owned());
+    }
+    if let Some(keep) = &options.keep_sealed {
+        lines.push(format!("Kept sealed: {}", keep.path.display()));
+        if keep.with_share {
+            lines.push(format!(
+                "The gateway's share is in {}: whoever has it, the container and your key can open this transfer for ever. This defeats its expiry.",
+                keep.share_path().display()
+            ));
+        }
+    }
+    let report = Report::done(lines.join("\n"), json!({"received": received, "failed": failed}));
+    Report { exit, ..report }
+}
+
+fn text(received: &Received, people: &People) -> String {
+    let manifest = &received.manifest;
+    let mut text = format!(
+        "Verified: {} from {}",
+        count(received.files.len(), "file"),
+        people.sender(received.sender.as_ref())
+    );
+    let mut line = |name: &str, value: &str| {
+        let value = printable(value).replace('\n', "\n           ");
+        text.push_str(&format!("\n  {name:<8} {value}"));
+    };
+    if let Some(subject) = &manifest.subject {
+        line("subject", subject);
+    }
+    if let Some(note) = &manifest.note {
+        line("note", note);
+    }
+    for patient in &manifest.patients {
+        let bar = if patient.system.is_empty() { "" } else { "|" };
+        line("patient", &format!("{}{bar}{}", patient.system, patient.value));
+    }
+    line("purpose", &manifest.purpose);
+    for file in &received.files {
+        let path = file.path.display().to_string();
+        let is_renamed = file.path.file_name() != Some(file.name.as_ref());
+        let original = if is_renamed {
+            format!("  (sent as {})", file.name)
+        } else {
+            String::new()
+        };
+        line("saved", &format!("{path}  {}{original}", bytes(file.len)));
+    }
+    if !received.is_receipted {
+        text.push_str("\n  The receipt could not be sent; it goes out with the next `sealpost inbox`.");
+    }
+    text
+}
+
+fn item(received: &Received, people: &People, options: &Options) -> Value {
+    let manifest = &received.manifest;
+    let keep = options.keep_sealed.as_ref();
+    let patients: Vec<Value> = manifest
+        .patients
+        .iter()
+        .map(|patient| json!({"system": patient.system, "value": patient.value, "display": patient.display}))
+        .collect();
+    let files: Vec<Value> = received
+        .files
+        .iter()
+        .map(|file| json!({"name": file.name, "path": file.path, "bytes": file.len}))
+        .collect();
+    json!({
+        "transfer": received.transfer,
+        "sender": received.sender.as_ref().and_then(|sender| people.address(sender)),
+        "sender_label": received.sender,
+        "subject": manifest.subject,
+        "note": manifest.note,
+        "patients": patients,
+        "purpose": manifest.purpose,
+        "files": files,
+        "expires_at": received.expires_at,
+        "receipt_sent": received.is_receipted,
+        "kept_sealed": keep.map(|keep| keep.path.clone()),
+        "share_file": keep.filter(|keep| keep.with_share).map(KeepSealed::share_path),
+    })
+}

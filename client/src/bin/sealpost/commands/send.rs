@@ -1,0 +1,150 @@
+//! `send`.
+
+use std::path::Path;
+
+use sealpost_client::send::{self, Draft, Input, Spool};
+use sealpost_client::{Error, platform, time};
+use sealpost_proto::sealed::MAX_NOTE_LEN;
+use sealpost_sealed::Patient;
+use serde_json::json;
+
+use crate::cli::Send;
+use crate::context::Context;
+use crate::output::{Report, bytes, count, printable};
+use crate::progress;
+
+pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    let note = match &args.note_file {
+        Some(path) => Some(read_text(path)?),
+        None => args.note.clone(),
+    };
+    if args.paths.is_empty() && note.is_none() {
+        return Err(Error::Input(
+            "There is nothing to send; name a file or a folder, `-`, or a note.".to_owned(),
+        ));
+    }
+    let patients = patients(&args)?;
+    let input = collect(context, &args)?;
+    let renamed: Vec<_> = input
+        .files
+        .iter()
+        .filter(|file| file.is_renamed())
+        .map(|file| (file.path.clone(), file.name.clone()))
+        .collect();
+    let skipped = input.skipped.clone();
+    let files = input.files.len();
+    let draft = Draft {
+        input,
+        recipients: args.to,
+        subject: args.subject,
+        note,
+        patients,
+        purpose: args.purpose,
+        lifetime: args.expires,
+        openings: args.openings,
+        public_label: args.label.map(Into::into),
+        no_forward: args.no_forward,
+    };
+    let sent = send::send(&mut session, draft, progress::bar("sending", context.json)).await?;
+    let to: Vec<String> = sent.recipients.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "Sealed and accepted: {} ({}) for {}\n  id      {}\n  expires {}{}",
+        count(files, "file"),
+        bytes(sent.total),
+        to.join(", "),
+        sent.transfer,
+        time::local(sent.expires_at),
+        args.openings.map_or(String::new(), |n| format!(
+            "; each recipient may open it {}",
+            count(n as usize, "time")
+        )),
+    );
+    for (path, name) in &renamed {
+        text.push_str(&format!("\n  {} is called {}", path.display(), printable(name)));
+    }
+    for path in &skipped {
+        text.push_str(&format!("\n  left out: {} (a link or a special file)", path.display()));
+    }
+    text.push_str("\nIt counts as delivered once `sealpost status` says verified.");
+    let json = json!({
+        "transfer": sent.transfer,
+        "hh": sent.hh,
+        "recipients": sent.recipients,
+        "files": files,
+        "bytes": sent.total,
+        "expires_at": sent.expires_at,
+        "openings": args.openings,
+        "renamed": renamed.iter().map(|(path, name)| json!({"path": path, "name": name})).collect::<Vec<_>>(),
+        "left_out": skipped,
+    });
+    Ok(Report::done(text, json))
+}
+
+fn collect(context: &Context, args: &Send) -> Result<Input, Error> {
+    let mut input = Input::default();
+    let stdin = Path::new("-");
+    if args.paths.iter().filter(|path| *path == stdin).count() > 1 {
+        return Err(Error::Input(
+            "The standard input can be sent once; name `-` once.".to_owned(),
+        ));
+    }
+    for path in &args.paths {
+        if path == stdin {
+            let spool = Spool::fill(std::io::stdin().lock(), context.home.path(), &context.env)?;
+            input.add_spool(spool, &args.name);
+        } else {
+            input.add(path)?;
+        }
+    }
+    Ok(input)
+}
+
+fn patients(args: &Send) -> Result<Vec<Patient>, Error> {
+    let file = args
+        .patient_file
+        .as_deref()
+        .map(read_text)
+        .transpose()?
+        .unwrap_or_default();
+    let references = args.patient.iter().map(String::as_str).chain(file.lines());
+    Ok(references
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(patient)
+        .collect())
+}
+
+/// `system|value`, or a value alone: then the system is empty, which stands for the sender's own numbering.
+fn patient(reference: &str) -> Patient {
+    let (system, value) = reference.split_once('|').unwrap_or(("", reference));
+    Patient {
+        system: system.to_owned(),
+        value: value.to_owned(),
+        display: None,
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    let limit = MAX_NOTE_LEN as u64;
+    let bytes = platform::read_limited(path, limit).map_err(|error| Error::file("read", path, error))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::Input(format!("{} is not a text in UTF-8.", path.display())))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patient_reference_is_split_at_the_first_bar() {
+        let of = |text| {
+            let patient = patient(text);
+            (patient.system, patient.value)
+        };
+        assert_eq!(of("urn:oid:1.2|4711"), ("urn:oid:1.2".into(), "4711".into()));
+        assert_eq!(of("4711"), (String::new(), "4711".into()));
+        assert_eq!(of("a|b|c"), ("a".into(), "b|c".into()));
+    }
+}

@@ -1,0 +1,175 @@
+//! `status`: where sent transfers stand.
+
+use sealpost_client::status::{self, Delivery, Missing, RecipientStatus, TransferStatus};
+use sealpost_client::transfers::{List, short_id};
+use sealpost_client::{Error, time};
+use sealpost_proto::api::{TransferState, TransferSummary};
+use serde_json::{Value, json};
+
+use crate::cli::Status;
+use crate::context::{Context, People};
+use crate::exit::Exit;
+use crate::output::{Report, count, error_json, printable};
+
+pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    session.update().await?;
+    let people = People::load(&session).await?;
+    let mut summaries: Vec<TransferSummary> = Vec::new();
+    for id in &args.ids {
+        summaries.push(List::Sent.find(&session.api, id).await?);
+    }
+    let mut missing = Vec::new();
+    if args.ids.is_empty() {
+        let all = List::Sent.list(&session.api, usize::MAX).await?;
+        missing = status::missing(&session, &all)?;
+        summaries = all.into_iter().take(args.limit).collect();
+    }
+    let mut shown = Shown::default();
+    for summary in &summaries {
+        match status::status(&session, summary) {
+            Ok(status) => shown.add(&status, &people),
+            Err(error @ (Error::Rejected(_) | Error::Receipt(_))) => shown.add_invalid(summary, &error),
+            Err(error) => return Err(error),
+        }
+    }
+    for transfer in &missing {
+        shown.add_missing(transfer);
+    }
+    Ok(shown.report(summaries.len()))
+}
+
+#[derive(Default)]
+struct Shown {
+    text: String,
+    items: Vec<Value>,
+    missing: Vec<Value>,
+    failure: Option<Exit>,
+}
+
+impl Shown {
+    fn add(&mut self, status: &TransferStatus, people: &People) {
+        let names: Vec<String> = status.files.iter().map(|name| printable(name)).collect();
+        self.text.push_str(&format!(
+            "\n{}  sealed {}  expires {}  {}",
+            short_id(&status.transfer),
+            time::local(status.sealed_at),
+            time::local(status.expires_at),
+            abbreviated(&names),
+        ));
+        for recipient in &status.recipients {
+            self.text.push_str(&format!(
+                "\n  {:<40} {}",
+                people.name(&recipient.label),
+                sentence(&recipient.delivery)
+            ));
+            if let Some(doubt) = &recipient.doubt {
+                self.failure.get_or_insert(Exit::NotValid);
+                self.text.push_str(&format!("\n    {}", printable(doubt)));
+            }
+        }
+        let recipients: Vec<Value> = status.recipients.iter().map(|r| recipient_json(r, people)).collect();
+        self.items.push(json!({
+            "transfer": status.transfer,
+            "files": status.files,
+            "sealed_at": status.sealed_at,
+            "expires_at": status.expires_at,
+            "openings": status.openings,
+            "recipients": recipients,
+        }));
+    }
+
+    fn add_invalid(&mut self, summary: &TransferSummary, error: &Error) {
+        let exit = Exit::from(error);
+        self.failure.get_or_insert(exit);
+        let message = error.to_string();
+        self.text.push_str(&format!(
+            "\n{}  NOT VALID: {}",
+            short_id(&summary.transfer),
+            printable(&message)
+        ));
+        self.items
+            .push(json!({"transfer": summary.transfer, "error": error_json(exit, &message)}));
+    }
+
+    fn add_missing(&mut self, missing: &Missing) {
+        let to: Vec<String> = missing.recipients.iter().map(|a| printable(a.as_str())).collect();
+        let what = if missing.was_accepted {
+            self.failure.get_or_insert(Exit::NotValid);
+            "was accepted, and the gateway does not show it any more: tell your administrator"
+        } else {
+            "was not sealed (sending was interrupted): nobody can open it, send it again"
+        };
+        self.text.push_str(&format!(
+            "\n{}  for {} {what}",
+            short_id(&missing.transfer),
+            to.join(", ")
+        ));
+        self.missing.push(json!({
+            "transfer": missing.transfer,
+            "recipients": missing.recipients,
+            "was_accepted": missing.was_accepted,
+        }));
+    }
+
+    fn report(self, number: usize) -> Report {
+        let text = format!("{}{}", count(number, "sent transfer"), self.text);
+        let report = Report::done(text, json!({"transfers": self.items, "missing": self.missing}));
+        Report {
+            exit: self.failure.unwrap_or(Exit::Ok),
+            ..report
+        }
+    }
+}
+
+/// The first three names and how many more there are.
+fn abbreviated(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [a, b, c, rest @ ..] if !rest.is_empty() => format!("{a}, {b}, {c} and {} more", rest.len()),
+        _ => names.join(", "),
+    }
+}
+
+fn sentence(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Sealed => "sealed, not opened yet".to_owned(),
+        Delivery::Opened { at: Some(at) } => format!("opened {}, not verified yet", time::local(*at)),
+        Delivery::Opened { at: None } => "opened, not verified yet".to_owned(),
+        Delivery::Verified { at } => format!("verified {}", time::local(*at)),
+        Delivery::Rejected { at, reason } => {
+            format!("REJECTED {} ({}): send it again", time::local(*at), reason.as_str())
+        }
+        Delivery::Over(state) => format!("not delivered: {}", over(*state)),
+    }
+}
+
+fn over(state: TransferState) -> &'static str {
+    match state {
+        TransferState::Available => "available",
+        TransferState::Expired => "expired",
+        TransferState::Revoked => "withdrawn",
+        TransferState::Used => "all openings used",
+    }
+}
+
+fn recipient_json(recipient: &RecipientStatus, people: &People) -> Value {
+    let (state, at, reason) = match recipient.delivery {
+        Delivery::Sealed => ("sealed", None, None),
+        Delivery::Opened { at } => ("opened", at, None),
+        Delivery::Verified { at } => ("verified", Some(at), None),
+        Delivery::Rejected { at, reason } => ("rejected", Some(at), Some(reason)),
+        Delivery::Over(TransferState::Revoked) => ("revoked", None, None),
+        Delivery::Over(TransferState::Used) => ("used", None, None),
+        Delivery::Over(_) => ("expired", None, None),
+    };
+    json!({
+        "address": people.address(&recipient.label),
+        "label": recipient.label,
+        "state": state,
+        "at": at,
+        "reason": reason,
+        "openings_used": recipient.openings_used,
+        "problem": recipient.doubt,
+    })
+}

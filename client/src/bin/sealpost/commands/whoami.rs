@@ -1,0 +1,72 @@
+//! `whoami`.
+
+use sealpost_client::{Error, Session};
+use sealpost_proto::problem::ProblemKind;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::output::{Report, printable};
+
+pub(super) async fn run(context: &Context) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    let me = match session.api.me().await {
+        Ok(me) => Some(me),
+        Err(error) if error.kind() == Some(ProblemKind::Unconfirmed) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if me.is_some() {
+        session.update_and_check().await?;
+    }
+    let roles: Vec<&str> = me
+        .iter()
+        .flat_map(|me| {
+            [me.registrar.then_some("registrar"), me.auditor.then_some("auditor")]
+                .into_iter()
+                .flatten()
+        })
+        .collect();
+    let state = if me.is_some() { "confirmed" } else { "unconfirmed" };
+    let account = &session.account;
+    let organisation = session.mirror.directory().org_name();
+    let json = json!({
+        "address": account.address,
+        "label": account.label(),
+        "state": state,
+        "roles": roles,
+        "organisation": {"name": organisation, "fingerprint": account.org},
+        "gateway": {"id": account.at.gateway, "url": account.at.url},
+        "identity": account.identity.public(),
+        "device": account.device.public(),
+        "encryption_key": account.newest_encryption()?.key.kid(),
+        "key_file": session.home.key_file(),
+        "directory_size": session.mirror.size(),
+    });
+    Ok(Report::done(text(&session, state, &roles)?, json))
+}
+
+fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error> {
+    let account = &session.account;
+    let state = match state {
+        "confirmed" if roles.is_empty() => "member".to_owned(),
+        "confirmed" => format!("member, {}", roles.join(", ")),
+        _ => "waits for confirmation by an administrator (`sealpost admin confirm`)".to_owned(),
+    };
+    Ok(format!(
+        "{}: {state}\n\
+         Organisation: {} {}\n\
+         Gateway:      {} at {}\n\
+         Identity:     {}\n\
+         Device:       {}\n\
+         Sealed to:    {}\n\
+         Key file:     {}",
+        account.address,
+        printable(session.mirror.directory().org_name()),
+        account.org,
+        account.at.gateway,
+        account.at.url,
+        account.identity.public(),
+        account.device.public(),
+        account.newest_encryption()?.key.kid(),
+        session.home.key_file().display(),
+    ))
+}

@@ -1,0 +1,82 @@
+//! What every command starts from: the folder, the passphrase's source, time and randomness.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sealpost_client::directory::proven_addresses;
+use sealpost_client::{Env, Error, Home, Session};
+use sealpost_proto::id::{Address, Label};
+use zeroize::Zeroizing;
+
+use crate::cli::Global;
+use crate::secrets;
+
+/// What every command starts from.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) home: Home,
+    pub(crate) env: Env,
+    pub(crate) json: bool,
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global, env: Env) -> Result<Self, Error> {
+        let home = global.home.clone().or_else(default_home).ok_or_else(|| {
+            Error::Input("Your home folder is not known; name the client's folder with --home.".to_owned())
+        })?;
+        Ok(Self {
+            home: Home::new(home),
+            env,
+            json: global.json,
+            passphrase_file: global.passphrase_file.clone(),
+        })
+    }
+
+    /// The opened account.
+    pub(crate) fn session(&self) -> Result<Session, Error> {
+        if !self.home.key_file().exists() {
+            return Err(Error::NoKeyFile(self.home.key_file()));
+        }
+        let passphrase = secrets::passphrase(self.passphrase_file.as_deref())?;
+        Session::open(self.home.clone(), &passphrase, self.env.clone())
+    }
+
+    pub(crate) fn new_passphrase(&self, of: &str) -> Result<Zeroizing<String>, Error> {
+        secrets::new_passphrase(self.passphrase_file.as_deref(), of)
+    }
+}
+
+/// `$XDG_CONFIG_HOME/sealpost`, by default `~/.config/sealpost`.
+fn default_home() -> Option<PathBuf> {
+    let xdg = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let config = xdg.or_else(|| std::env::home_dir().map(|home| home.join(".config")))?;
+    Some(config.join("sealpost"))
+}
+
+/// People by label: addresses as far as they are proven, else the beginning of the label.
+#[derive(Debug)]
+pub(crate) struct People(BTreeMap<Label, Address>);
+
+impl People {
+    pub(crate) async fn load(session: &Session) -> Result<Self, Error> {
+        proven_addresses(&session.api, &session.account).await.map(Self)
+    }
+
+    pub(crate) fn address(&self, label: &Label) -> Option<&Address> {
+        self.0.get(label)
+    }
+
+    pub(crate) fn name(&self, label: &Label) -> String {
+        let short = || format!("person {}", label.to_string().chars().take(12).collect::<String>());
+        self.address(label)
+            .map_or_else(short, |address| crate::output::printable(address.as_str()))
+    }
+
+    /// A sender or none.
+    pub(crate) fn sender(&self, label: Option<&Label>) -> String {
+        label.map_or_else(|| "an unverified sender".to_owned(), |label| self.name(label))
+    }
+}

@@ -1,0 +1,153 @@
+//! What a command reports, for people or as one JSON document; and the only place that writes to the terminal.
+//!
+//! Texts of other people (names, notes) are shown without characters that could steer a terminal.
+
+use std::io::Write as _;
+
+use sealpost_client::Error;
+use serde_json::{Map, Value, json};
+
+use crate::exit::Exit;
+
+/// Version of the JSON documents.
+const SCHEMA: u8 = 1;
+
+/// What a command reports.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// For people: lines.
+    pub(crate) text: String,
+    /// For programs: the members of the document beside `schema`.
+    pub(crate) json: Map<String, Value>,
+    /// How it ended.
+    pub(crate) exit: Exit,
+}
+
+impl Report {
+    /// A report of success; `json` must be an object.
+    pub(crate) fn done(text: String, json: Value) -> Self {
+        let json = match json {
+            Value::Object(map) => map,
+            other => Map::from_iter([("value".to_owned(), other)]),
+        };
+        Self {
+            text,
+            json,
+            exit: Exit::Ok,
+        }
+    }
+}
+
+/// Shows a report.
+pub(crate) fn report(report: &Report, json: bool) -> Exit {
+    if json {
+        write_document(&report.json);
+    } else {
+        write_out(&report.text);
+    }
+    report.exit
+}
+
+/// Shows why a command failed.
+pub(crate) fn failure(error: &Error, json: bool) -> Exit {
+    let exit = Exit::from(error);
+    fail(exit, &error.to_string(), json)
+}
+
+/// Says that the user stopped it.
+pub(crate) fn interrupted(json: bool) -> Exit {
+    fail(
+        Exit::Interrupted,
+        "Interrupted; what was not finished was taken back.",
+        json,
+    )
+}
+
+fn fail(exit: Exit, message: &str, json: bool) -> Exit {
+    if json {
+        let error = error_json(exit, message);
+        write_document(&Map::from_iter([("error".to_owned(), error)]));
+    }
+    note(&format!("sealpost: {}", printable(message)));
+    exit
+}
+
+/// An error as it stands in JSON documents.
+pub(crate) fn error_json(exit: Exit, message: &str) -> Value {
+    json!({"kind": exit.name(), "code": exit.code(), "message": message})
+}
+
+/// Says something to the person at the terminal, on standard error.
+pub(crate) fn note(text: &str) {
+    // Nobody to tell is no reason to fail.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+fn write_document(members: &Map<String, Value>) {
+    let mut document = Map::from_iter([("schema".to_owned(), Value::from(SCHEMA))]);
+    document.extend(members.clone());
+    write_out(&Value::Object(document).to_string());
+}
+
+fn write_out(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A reader that closed the pipe has what it wanted.
+    let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+}
+
+/// `text` without control characters and without those that turn the direction of text; line ends stay.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{FFFD}' } else { c }).collect()
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    let unit = |shift: u32, name: &str| {
+        let tenths = (u128::from(count) * 10) >> shift;
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    };
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => unit(10, "KiB"),
+        1_048_576..1_073_741_824 => unit(20, "MiB"),
+        _ => unit(30, "GiB"),
+    }
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_cannot_steer_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[2Jb\n\u{202E}c\r"),
+            "a\u{FFFD}[2Jb\n\u{FFFD}c\u{FFFD}"
+        );
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (number, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
+        assert_eq!(count(1, "file"), "1 file");
+        assert_eq!(count(2, "file"), "2 files");
+    }
+}
