@@ -9,3 +9,5 @@
 )]
 
 mod architecture;
+mod end_to_end;
+mod support;

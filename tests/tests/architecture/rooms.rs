@@ -37,17 +37,9 @@ const ROOMS: [Room; 8] = [
         name: "http",
         may_use: &["access", "service", "clock"],
     },
-    // Its own durable file, the memory of what was signed, lies in the ring's folder.
     Room {
         name: "audit",
-        may_use: &[
-            "domain",
-            "PORTS",
-            "clock",
-            "store::folder",
-            "store::open",
-            "store::replace_file",
-        ],
+        may_use: &["domain", "PORTS", "clock"],
     },
     Room {
         name: "worker",

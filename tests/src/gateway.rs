@@ -1,0 +1,172 @@
+//! The real gateway as a process of its own: started on a free port, stopped as an operator would, restarted on the same port.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::binaries;
+
+/// Longest wait for a gateway to say that it listens.
+const START: Duration = Duration::from_secs(30);
+
+/// A running gateway. It is killed when dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+    log: Arc<Mutex<String>>,
+    data: PathBuf,
+    level: String,
+    port: u16,
+}
+
+impl Gateway {
+    /// Starts a gateway with its data in `folder/data` and its ring in `folder/data-ring`; it logs at `level`.
+    ///
+    /// # Errors
+    /// A sentence with what it logged, when it does not come up.
+    pub fn start(folder: &Path, level: &str) -> Result<Self, String> {
+        Self::listen(&folder.join("data"), level, 0, Arc::default())
+    }
+
+    fn listen(data: &Path, level: &str, port: u16, log: Arc<Mutex<String>>) -> Result<Self, String> {
+        let program = binaries::find("sealpost-gateway")?;
+        let mut child = Command::new(&program)
+            .env("SEALPOST__DATA_DIR", data)
+            .env("SEALPOST__LISTEN", format!("127.0.0.1:{port}"))
+            .env("SEALPOST__LOG__LEVEL", level)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{} could not be started: {error}", program.display()))?;
+        let (ready, is_ready) = channel();
+        let mut readers = Vec::new();
+        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+            readers.push(follow(stdout, &log, ready.clone()));
+            readers.push(follow(stderr, &log, ready));
+        }
+        let mut gateway = Self {
+            child,
+            readers,
+            log,
+            data: data.to_path_buf(),
+            level: level.to_owned(),
+            port,
+        };
+        gateway.port = gateway.wait_until_ready(&is_ready)?;
+        Ok(gateway)
+    }
+
+    fn wait_until_ready(&self, is_ready: &Receiver<u16>) -> Result<u16, String> {
+        is_ready
+            .recv_timeout(START)
+            .map_err(|_| format!("the gateway did not start; it said:\n{}", self.log()))
+    }
+
+    /// Stops it as an operator would, and starts it again on the same port and data.
+    ///
+    /// # Errors
+    /// A sentence, when it does not end cleanly or does not come up.
+    pub fn restart(&mut self) -> Result<(), String> {
+        self.end()?;
+        *self = Self::listen(&self.data, &self.level, self.port, Arc::clone(&self.log))?;
+        Ok(())
+    }
+
+    /// Asks it to stop and waits until it has.
+    ///
+    /// # Errors
+    /// A sentence, when it does not end cleanly.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)
+            .map_err(|error| format!("the gateway could not be asked to stop: {error}"))?;
+        let status = self
+            .child
+            .wait()
+            .map_err(|error| format!("the gateway's end is unknown: {error}"))?;
+        self.join_readers();
+        if !status.success() {
+            return Err(format!("the gateway ended with {status}; it said:\n{}", self.log()));
+        }
+        Ok(())
+    }
+
+    fn join_readers(&mut self) {
+        for reader in self.readers.drain(..) {
+            // The thread only reads lines; it has nothing to report.
+            let _ = reader.join();
+        }
+    }
+
+    /// Folder of its data.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Folder of its key ring.
+    #[must_use]
+    pub fn ring(&self) -> PathBuf {
+        self.data.with_file_name("data-ring")
+    }
+
+    /// File with the setup string, until the organisation is founded.
+    #[must_use]
+    pub fn setup_string(&self) -> PathBuf {
+        self.data.join("setup-string")
+    }
+
+    /// Everything it has printed and logged so far, over all restarts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The port on which it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already; either way nothing is left to do about it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.join_readers();
+    }
+}
+
+/// Keeps what the gateway prints, and tells on which port it listens.
+fn follow(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>, ready: Sender<u16>) -> JoinHandle<()> {
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if let Some(port) = port_in(&line) {
+                // The receiver is gone once it has the first one.
+                let _ = ready.send(port);
+            }
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&line);
+            log.push('\n');
+        }
+    })
+}
+
+/// The port in the line that says where the gateway listens.
+fn port_in(line: &str) -> Option<u16> {
+    let (_, url) = line.split_once(" listens at ")?;
+    url.rsplit(':').next()?.parse().ok()
+}
