@@ -1,5 +1,7 @@
 //! The program's own log, on the standard error stream: ids, never names. The audit log is another thing.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Log, LogFormat, LogLevel};
@@ -15,6 +17,7 @@ pub fn start(settings: &Log) {
     };
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // An error says that logging was started before.
     let _ = match settings.format {

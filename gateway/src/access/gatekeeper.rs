@@ -249,7 +249,7 @@ impl Gatekeeper {
 }
 
 /// Whose device this is, or why it is nobody's.
-fn recognise(organisation: &Organisation, key: &PublicKey, now: u64) -> Result<TrustedDevice, ProblemKind> {
+pub(super) fn recognise(organisation: &Organisation, key: &PublicKey, now: u64) -> Result<TrustedDevice, ProblemKind> {
     if organisation.waiting.contains_key(key) {
         return Err(ProblemKind::Unconfirmed);
     }

@@ -6,6 +6,8 @@
 mod change;
 mod decision;
 pub mod enrolment;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod invite;
 pub mod opening;
 mod organisation;
@@ -13,6 +15,8 @@ pub mod sealing;
 pub mod shredding;
 mod state;
 pub mod statements;
+#[cfg(test)]
+mod tests;
 mod transfer;
 pub mod uploading;
 

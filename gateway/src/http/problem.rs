@@ -3,6 +3,7 @@
 //! An answer to a failed request first carries its [`Trouble`] alone; the outermost layer, which knows the request's id, writes
 //! the problem document. Details of stores and drivers go to the log, never to the caller.
 
+use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -116,24 +117,24 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Writes the problem document of an answer that says that something went wrong.
-pub(super) fn explain(mut response: Response, req_id: &str) -> Response {
+/// Writes the problem document of an answer that says that something went wrong. Other headers stay as they are.
+pub(super) fn explain(response: Response, req_id: &str) -> Response {
     let is_failure = response.status().is_client_error() || response.status().is_server_error();
     if !is_failure {
         return response;
     }
-    let trouble = response.extensions_mut().remove::<Trouble>();
-    let trouble = trouble.unwrap_or_else(|| by_status(response.status()));
+    let (mut parts, _) = response.into_parts();
+    let trouble = parts.extensions.remove::<Trouble>();
+    let trouble = trouble.unwrap_or_else(|| by_status(parts.status));
     let document = serde_json::to_vec(&trouble.document(req_id)).unwrap_or_default();
-    let mut explained = (status(trouble.kind), document).into_response();
-    let headers = explained.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    for name in [header::CONTENT_RANGE, header::ALLOW] {
-        if let Some(value) = response.headers_mut().remove(&name) {
-            headers.insert(name, value);
-        }
-    }
-    explained
+    parts.status = status(trouble.kind);
+    parts
+        .headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    parts
+        .headers
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(document.len()));
+    Response::from_parts(parts, Body::from(document))
 }
 
 /// For answers that libraries below us made.

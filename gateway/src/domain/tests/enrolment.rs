@@ -1,0 +1,177 @@
+use sealpost_proto::api::{InviteRequest, InviteState, RedeemRequest};
+use sealpost_proto::crypto::{SigningKey, sha256};
+use sealpost_proto::encoding::Base64;
+use sealpost_proto::id::{Hash, InviteId};
+use sealpost_proto::problem::ProblemKind;
+
+use crate::domain::fixture::{Clinic, NOW, Person, at};
+use crate::domain::{Key, enrolment, statements};
+
+const INVITE: InviteId = InviteId::from_bytes([3; 16]);
+const AUTH: [u8; 32] = [6; 32];
+const KEYS: [Key; 2] = [Key::Organisation, Key::Invite(INVITE)];
+
+fn invite(clinic: &Clinic) -> InviteRequest {
+    InviteRequest {
+        invite: INVITE,
+        label: clinic.provider.label,
+        address: clinic.provider.address.clone(),
+        expires_at: NOW + 86_400,
+        auth_sha256: Hash::from_bytes(sha256(&[&AUTH])),
+        secret_box: Base64(vec![1; 100]),
+    }
+}
+
+fn redeem(clinic: &Clinic, person: &Person) -> RedeemRequest {
+    RedeemRequest {
+        invite: INVITE,
+        auth: Base64(AUTH.to_vec()),
+        member: person.member(clinic.org).to_string(),
+        device: person.device(clinic.org).to_string(),
+        mac: Base64(vec![2; 32]),
+    }
+}
+
+fn try_redeem(clinic: &mut Clinic, request: &RedeemRequest, seconds: u64) -> Result<(), ProblemKind> {
+    let (device, by) = (clinic.provider.device.public(), clinic.provider.requester());
+    let outcome = clinic.run(&KEYS, |loaded| {
+        enrolment::redeem(loaded, at(seconds), request, &device, &by)
+    });
+    outcome.map_err(|refusal| refusal.kind)
+}
+
+fn invited() -> Clinic {
+    let mut clinic = Clinic::founded();
+    let (request, label, by) = (invite(&clinic), clinic.admin.label, clinic.admin.requester());
+    clinic
+        .run(&KEYS, |loaded| enrolment::invite(loaded, at(0), &request, label, &by))
+        .unwrap();
+    clinic
+}
+
+fn confirm(clinic: &mut Clinic, texts: Vec<String>) -> Result<u64, ProblemKind> {
+    let parsed = statements::parse(&texts).unwrap();
+    let (label, by) = (clinic.admin.label, clinic.admin.requester());
+    let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
+    let invite = statements::confirms(&organisation, &parsed);
+    let outcome = clinic.run(&KEYS, |loaded| {
+        statements::append(loaded, at(2), &parsed, label, invite, &by)
+    });
+    outcome.map_err(|refusal| refusal.kind)
+}
+
+#[test]
+fn the_organisation_is_founded_once_and_by_its_own_device() {
+    let mut clinic = Clinic::founded();
+    let root = SigningKey::from_seed(&[200; 32]);
+    let (request, by) = (clinic.founding(&root), clinic.admin.requester());
+    let (device, stranger) = (clinic.admin.device.public(), clinic.provider.device.public());
+    let again = clinic.run(&[Key::Organisation], |l| {
+        statements::found(l, at(1), &request, &device, &by)
+    });
+    assert_eq!(again.unwrap_err().kind, ProblemKind::AlreadyFounded);
+    clinic.state = crate::domain::State::default();
+    let other = clinic.run(&[Key::Organisation], |l| {
+        statements::found(l, at(1), &request, &stranger, &by)
+    });
+    assert_eq!(other.unwrap_err().kind, ProblemKind::StatementRefused);
+    let mut short = request.clone();
+    short.statements.pop();
+    let short = clinic.run(&[Key::Organisation], |l| {
+        statements::found(l, at(1), &short, &device, &by)
+    });
+    assert_eq!(short.unwrap_err().kind, ProblemKind::StatementRefused);
+    assert_eq!(
+        clinic.run(&[Key::Organisation], |l| statements::found(
+            l,
+            at(1),
+            &request,
+            &device,
+            &by
+        )),
+        Ok(4)
+    );
+}
+
+#[test]
+fn an_invitee_is_confirmed_with_exactly_the_posted_keys() {
+    let mut clinic = invited();
+    let request = redeem(&clinic, &clinic.provider);
+    try_redeem(&mut clinic, &request, 1).unwrap();
+    try_redeem(&mut clinic, &request, 2).expect("the same again");
+    let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
+    assert!(organisation.waiting.contains_key(&clinic.provider.device.public()));
+
+    let mut impostor = Person::new(7);
+    impostor.label = clinic.provider.label;
+    let (theirs, device) = (
+        clinic.countersigned(&impostor).to_string(),
+        impostor.device(clinic.org).to_string(),
+    );
+    assert_eq!(
+        confirm(&mut clinic, vec![theirs, device]),
+        Err(ProblemKind::StatementRefused)
+    );
+    let member = clinic.countersigned(&clinic.provider).to_string();
+    assert_eq!(
+        confirm(&mut clinic, vec![member.clone()]),
+        Err(ProblemKind::StatementRefused),
+        "without the device"
+    );
+    assert_eq!(
+        confirm(&mut clinic, vec![member.clone(), request.device.clone()]),
+        Ok(6)
+    );
+    assert_eq!(
+        confirm(&mut clinic, vec![member, request.device.clone()]),
+        Ok(6),
+        "the same again"
+    );
+
+    let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
+    assert!(organisation.waiting.is_empty());
+    assert_eq!(
+        organisation.addresses.get(&clinic.provider.label),
+        Some(&clinic.provider.address)
+    );
+    assert_eq!(organisation.head_at(6), Some(organisation.head()));
+    assert_eq!(organisation.head_at(7), None);
+    let loaded = clinic.state.load(&KEYS);
+    assert_eq!(loaded.invite(&INVITE).unwrap().state(NOW), InviteState::Confirmed);
+}
+
+#[test]
+fn without_secret_time_or_own_keys_nothing_is_posted() {
+    let mut clinic = invited();
+    let good = redeem(&clinic, &clinic.provider);
+    let mut impostor = Person::new(7);
+    impostor.label = clinic.provider.label;
+    let by_another_device = redeem(&clinic, &impostor);
+    let mut wrong_secret = good.clone();
+    wrong_secret.auth = Base64(vec![7; 32]);
+    let mut swapped = good.clone();
+    swapped.device = impostor.device(clinic.org).to_string();
+    assert_eq!(try_redeem(&mut clinic, &wrong_secret, 1), Err(ProblemKind::NotFound));
+    assert_eq!(
+        try_redeem(&mut clinic, &by_another_device, 1),
+        Err(ProblemKind::StatementRefused)
+    );
+    assert_eq!(try_redeem(&mut clinic, &swapped, 1), Err(ProblemKind::StatementRefused));
+    assert_eq!(try_redeem(&mut clinic, &good, 86_401), Err(ProblemKind::InviteEnded));
+    assert_eq!(try_redeem(&mut clinic, &good, 1), Ok(()));
+    let mut other_mac = good;
+    other_mac.mac = Base64(vec![3; 32]);
+    assert_eq!(try_redeem(&mut clinic, &other_mac, 1), Err(ProblemKind::InviteEnded));
+}
+
+#[test]
+fn nobody_speaks_for_another_and_nobody_is_invited_twice() {
+    let mut clinic = Clinic::new();
+    let (label, by) = (clinic.provider.label, clinic.provider.requester());
+    let device = Person::new(7).device(clinic.org);
+    let forged = clinic.run(&KEYS, |l| statements::append(l, at(1), &[device], label, None, &by));
+    assert_eq!(forged.unwrap_err().kind, ProblemKind::Forbidden);
+    let (request, admin, by) = (invite(&clinic), clinic.admin.label, clinic.admin.requester());
+    let again = clinic.run(&KEYS, |l| enrolment::invite(l, at(1), &request, admin, &by));
+    assert_eq!(again.unwrap_err().kind, ProblemKind::AlreadyEnrolled);
+}

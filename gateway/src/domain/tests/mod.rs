@@ -1,0 +1,4 @@
+mod enrolment;
+mod openings;
+mod sealing;
+mod shredding;
