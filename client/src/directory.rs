@@ -48,6 +48,14 @@ impl DirectoryMirror {
         Ok(mirror)
     }
 
+    /// Whether nobody has written to the mirror since it was loaded.
+    ///
+    /// # Errors
+    /// [`Error::Log`] or [`Error::File`].
+    pub fn is_current(&self) -> Result<bool, Error> {
+        self.log.is_current()
+    }
+
     /// Fetches what is new, verifies it, and keeps it. Whoever calls holds the folder's lock.
     ///
     /// # Errors
@@ -170,7 +178,7 @@ pub async fn proven_addresses(api: &Api, account: &Account) -> Result<BTreeMap<L
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::account::RootKey;
     use crate::env::Env;
@@ -188,6 +196,13 @@ mod tests {
     fn mirror(account: &Account) -> DirectoryMirror {
         let dir = tempfile::tempdir().unwrap();
         DirectoryMirror::load(&Home::new(dir.path()), account).unwrap()
+    }
+
+    /// The mirror of an account that has seen these statements.
+    pub(crate) fn mirror_of(account: &Account, statements: &[String]) -> DirectoryMirror {
+        let mut mirror = mirror(account);
+        mirror.apply(&leaves(statements), statements).unwrap();
+        mirror
     }
 
     fn leaves(statements: &[String]) -> Vec<String> {

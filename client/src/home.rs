@@ -161,6 +161,18 @@ impl State {
         serde_json::from_slice(&buffer).map(Some).map_err(|_| Error::State)
     }
 
+    /// Removes a record, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn remove(&self, kind: &str, name: &str) -> Result<(), Error> {
+        let path = self.path(kind, name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", &path, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Names of all records of a kind, sorted.
     ///
     /// # Errors
@@ -230,5 +242,8 @@ mod tests {
         assert!(!bytes.windows(5).any(|w| w == b"Smith"));
         std::fs::rename(&file, dir.path().join("sent/b.spk")).unwrap();
         assert!(matches!(state.get::<String>("sent", "b"), Err(Error::State)));
+        state.remove("sent", "b").unwrap();
+        state.remove("sent", "b").unwrap();
+        assert!(state.names("sent").unwrap().is_empty());
     }
 }

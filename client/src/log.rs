@@ -58,6 +58,7 @@ pub struct LogMirror {
     name: &'static str,
     origin: String,
     log_key: PublicKey,
+    checkpoint: String,
     lines: Vec<String>,
     tree: Tree,
 }
@@ -89,17 +90,16 @@ impl LogMirror {
             name,
             origin,
             log_key,
+            checkpoint: String::new(),
             lines: Vec::new(),
             tree: Tree::new(),
         };
-        let path = mirror.dir.join(CHECKPOINT);
-        let checkpoint = match platform::read_limited(&path, MAX_CHECKPOINT_LEN) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_| mirror.damaged())?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(mirror),
-            Err(error) => return Err(Error::file("read", &path, error)),
-        };
-        let checkpoint =
-            Checkpoint::verify(&checkpoint, &mirror.origin, &mirror.log_key).map_err(|_| mirror.damaged())?;
+        mirror.checkpoint = mirror.checkpoint_on_disk()?;
+        if mirror.checkpoint.is_empty() {
+            return Ok(mirror);
+        }
+        let checkpoint = Checkpoint::verify(&mirror.checkpoint, &mirror.origin, &mirror.log_key);
+        let checkpoint = checkpoint.map_err(|_| mirror.damaged())?;
         mirror.lines = mirror.read_lines(LEAVES, checkpoint.size)?;
         for line in &mirror.lines {
             mirror.tree.push(leaf_hash(line.as_bytes()));
@@ -108,6 +108,24 @@ impl LogMirror {
             return Err(mirror.damaged().into());
         }
         Ok(mirror)
+    }
+
+    /// The text of the checkpoint that counts; empty before the first.
+    fn checkpoint_on_disk(&self) -> Result<String, Error> {
+        let path = self.dir.join(CHECKPOINT);
+        match platform::read_limited(&path, MAX_CHECKPOINT_LEN) {
+            Ok(bytes) => Ok(String::from_utf8(bytes).map_err(|_| self.damaged())?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(error) => Err(Error::file("read", &path, error)),
+        }
+    }
+
+    /// Whether nobody has written to the mirror since it was loaded.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] or [`Error::File`].
+    pub fn is_current(&self) -> Result<bool, Error> {
+        Ok(self.checkpoint_on_disk()? == self.checkpoint)
     }
 
     /// Number of leaves.
@@ -212,6 +230,7 @@ impl LogMirror {
         let path = self.dir.join(CHECKPOINT);
         platform::write_private(&path, growth.checkpoint.as_bytes())
             .map_err(|error| Error::file("write", &path, error))?;
+        self.checkpoint = growth.checkpoint;
         self.lines.extend(growth.lines);
         self.tree = growth.tree;
         Ok(())
@@ -368,6 +387,15 @@ mod tests {
         };
         let text = other.checkpoint(&["a", "b"]);
         assert_eq!(mirror.check(&text), Err(LogError::Checkpoint("directory".into())));
+    }
+
+    #[test]
+    fn knows_when_another_process_has_gone_further() {
+        let log = Log::new();
+        let mirror = log.with(&["a"]);
+        assert!(mirror.is_current().unwrap());
+        log.with(&["a", "b"]);
+        assert!(!mirror.is_current().unwrap());
     }
 
     #[test]

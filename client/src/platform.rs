@@ -21,6 +21,62 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Creates the private folder `path`, whose parent exists, or takes over one of our own: a real folder, not a link, that nobody
+/// else can enter.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::PermissionDenied`] for a folder that is not ours alone.
+pub fn own_private_dir(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    match builder.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        result => return result,
+    }
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_dir() && is_ours_alone(&metadata) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}
+
+#[cfg(unix)]
+fn is_ours_alone(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 == 0
+}
+
+#[cfg(not(unix))]
+fn is_ours_alone(_: &fs::Metadata) -> bool {
+    true
+}
+
+/// Returns when the user or the system asks the process to end (Ctrl-C; on Unix also the terminate and hangup signals).
+pub async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// Opens a new file that only its owner can read; refuses an existing one, and a link in its place.
 ///
 /// # Errors
@@ -180,6 +236,23 @@ mod tests {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn takes_over_only_folders_of_its_own() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("staging");
+        own_private_dir(&path).unwrap();
+        own_private_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(own_private_dir(&path).is_err(), "others can enter it");
+        let link = dir.path().join("link");
+        let elsewhere = dir.path().join("elsewhere");
+        own_private_dir(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        assert!(own_private_dir(&link).is_err(), "a link leads elsewhere");
     }
 
     #[test]

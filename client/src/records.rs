@@ -40,6 +40,14 @@ impl SentRecord {
         state.put(SENT, &self.transfer.to_string(), self, env)
     }
 
+    /// Forgets the record: the gateway has refused the transfer for good.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn remove(&self, state: &State) -> Result<(), Error> {
+        state.remove(SENT, &self.transfer.to_string())
+    }
+
     /// The record of a transfer, if this client sent it.
     ///
     /// # Errors

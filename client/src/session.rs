@@ -53,7 +53,9 @@ impl Session {
     pub async fn update(&mut self) -> Result<(), Error> {
         let _lock = self.home.lock()?;
         // Another process may have gone further since this one loaded the mirror.
-        self.mirror = DirectoryMirror::load(&self.home, &self.account)?;
+        if !self.mirror.is_current()? {
+            self.mirror = DirectoryMirror::load(&self.home, &self.account)?;
+        }
         self.mirror.update(&self.api).await?;
         self.api.set_seen(self.mirror.size(), self.mirror.head());
         Ok(())

@@ -56,7 +56,9 @@ pub struct RecipientStatus {
 pub struct TransferStatus {
     /// Its id.
     pub transfer: TransferId,
-    /// Names of the files, if this client sent them.
+    /// Whether this client remembers sending it.
+    pub is_known: bool,
+    /// Names of the files, if so.
     pub files: Vec<String>,
     /// When it was sealed.
     pub sealed_at: u64,
@@ -105,6 +107,7 @@ pub fn status(session: &Session, summary: &TransferSummary) -> Result<TransferSt
     }
     Ok(TransferStatus {
         transfer: summary.transfer,
+        is_known: record.is_some(),
         files: record.map(|record| record.files).unwrap_or_default(),
         sealed_at: overview.seal.body.sealed_at,
         expires_at: overview.header.expires_at,

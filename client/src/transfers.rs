@@ -52,7 +52,12 @@ impl List {
     pub async fn find(self, api: &Api, prefix: &str) -> Result<TransferSummary, Error> {
         check_prefix(prefix)?;
         if let Ok(id) = prefix.parse() {
-            return Ok(api.transfer(&id).await?);
+            let found = api.transfer(&id).await?;
+            return if found.transfer == id {
+                Ok(found)
+            } else {
+                Err(ApiError::Answer("it is about another transfer").into())
+            };
         }
         let all = self.list(api, usize::MAX).await?;
         let mut matching = all.into_iter().filter(|t| t.transfer.to_string().starts_with(prefix));

@@ -6,6 +6,8 @@
 mod download;
 mod keep;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -32,7 +32,7 @@ impl Staging {
         let folder = target.join(format!(".sealpost-{transfer}"));
         let failed = |error| Error::file("make the staging folder", &folder, error);
         fs::create_dir_all(target).map_err(|error| Error::file("make the folder", target, error))?;
-        platform::create_private_dir(&folder).map_err(failed)?;
+        platform::own_private_dir(&folder).map_err(failed)?;
         let lock_path = folder.join("lock");
         let lock = File::options()
             .create(true)
@@ -194,7 +194,7 @@ mod tests {
     fn takes_over_after_a_crash_but_not_from_the_living() {
         let dir = tempfile::tempdir().unwrap();
         let crashed = dir.path().join(format!(".sealpost-{ID}"));
-        fs::create_dir(&crashed).unwrap();
+        platform::own_private_dir(&crashed).unwrap();
         fs::write(crashed.join("0"), "old plaintext").unwrap();
         let mut staging = Staging::create(dir.path(), &ID).unwrap();
         assert!(Staging::create(dir.path(), &ID).is_err(), "the first one is alive");

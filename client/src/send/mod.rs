@@ -5,7 +5,7 @@
 
 mod files;
 mod spool;
-mod work;
+pub(crate) mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -115,7 +115,7 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
 }
 
 /// Checks every recipient's key, and makes header and stanzas.
-fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input), Error> {
+pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input), Error> {
     let (account, env) = (&session.account, &session.env);
     let now = env.now();
     let own_key = &account.newest_encryption()?.key;
@@ -279,7 +279,15 @@ async fn hand_over(
         part: inline,
     };
     record.put(&session.state, env)?;
-    let answer = session.api.seal(&record.transfer, &body).await?;
+    let answer = match session.api.seal(&record.transfer, &body).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            if error.is_definite_refusal() {
+                record.remove(&session.state)?;
+            }
+            return Err(error.into());
+        }
+    };
     verify::accepted(&answer.receipt, &account.at, &seal, &session.mirror)?;
     record.accepted = Some(answer.receipt);
     record.put(&session.state, env)?;

@@ -14,21 +14,21 @@ use crate::error::Error;
 
 /// A part, ready to be uploaded.
 #[derive(Debug)]
-pub(super) struct SealedPart {
-    pub(super) number: u64,
-    pub(super) root: Hash,
-    pub(super) bytes: Bytes,
+pub(crate) struct SealedPart {
+    pub(crate) number: u64,
+    pub(crate) root: Hash,
+    pub(crate) bytes: Bytes,
 }
 
 /// What remains to be sealed once all parts have gone.
 #[derive(Debug)]
-pub(super) struct SealedPayload {
-    pub(super) leaves: Vec<[u8; 32]>,
-    pub(super) digests: Vec<FileDigests>,
+pub(crate) struct SealedPayload {
+    pub(crate) leaves: Vec<[u8; 32]>,
+    pub(crate) digests: Vec<FileDigests>,
 }
 
 /// Reads and seals everything, part by part, with `buffers` buffers. Blocks the thread.
-pub(super) fn seal_payload(
+pub(crate) fn seal_payload(
     sealer: &Sealer,
     input: Input,
     mut rng: impl CryptoRng,

@@ -27,9 +27,17 @@ macro_rules! exits {
                 match self { $(Self::$name => $meaning,)* }
             }
 
-            /// Its name in JSON.
-            pub(crate) const fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)* }
+            /// Its name in JSON, in snake case.
+            pub(crate) fn name(self) -> String {
+                let name = match self { $(Self::$name => stringify!($name),)* };
+                let mut snake = String::new();
+                for letter in name.chars() {
+                    if letter.is_ascii_uppercase() && !snake.is_empty() {
+                        snake.push('_');
+                    }
+                    snake.push(letter.to_ascii_lowercase());
+                }
+                snake
             }
         }
 
@@ -142,6 +150,12 @@ mod tests {
             .map(|exit| (exit.code().to_string(), exit.meaning().to_owned()))
             .collect();
         assert_eq!(table, codes);
+    }
+
+    #[test]
+    fn names_are_snake_case() {
+        assert_eq!(Exit::WrongGateway.name(), "wrong_gateway");
+        assert_eq!(Exit::Ok.name(), "ok");
     }
 
     #[test]

@@ -9,24 +9,23 @@ mod progress;
 mod secrets;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
-use sealpost_client::Env;
+use sealpost_client::{Env, Error, platform};
 
 use cli::Cli;
 use context::Context;
 use exit::Exit;
+use output::Report;
+
+/// What an interrupted command gets to take back what it had not finished.
+const CLEANUP: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.global.json;
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|_| sealpost_client::Error::Internal("the runtime does not start"))
-        .and_then(|runtime| runtime.block_on(run(cli)));
-    match outcome {
+    match run(cli) {
         Ok(Some(report)) => output::report(&report, json),
         Ok(None) => output::interrupted(json),
         Err(error) => output::failure(&error, json),
@@ -34,13 +33,27 @@ fn main() -> ExitCode {
     .into()
 }
 
-/// The command's report; none when the user interrupted it. Whatever was in the making is cleaned up by then.
-async fn run(cli: Cli) -> Result<Option<output::Report>, sealpost_client::Error> {
+/// The command's report; none when it was interrupted. Whatever was in the making is cleaned up by then.
+fn run(cli: Cli) -> Result<Option<Report>, Error> {
     let context = Context::new(&cli.global, Env::system())?;
-    tokio::select! {
-        report = commands::run(cli.command, &context) => report.map(Some),
-        _ = tokio::signal::ctrl_c() => Ok(None),
-    }
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|_| Error::Internal("the runtime does not start"))?;
+    let outcome = runtime.block_on(async {
+        // A task of its own: a prompt that waits for the user does not keep the signal from being heard.
+        let mut task = tokio::spawn(async move { commands::run(cli.command, &context).await });
+        tokio::select! {
+            outcome = &mut task => outcome.map_err(|_| Error::Internal("the command stopped"))?.map(Some),
+            () = platform::interrupted() => {
+                task.abort();
+                // Cancelled or not: what it came to does not count any more.
+                let _ = tokio::time::timeout(CLEANUP, task).await;
+                Ok(None)
+            }
+        }
+    });
+    runtime.shutdown_timeout(CLEANUP);
+    outcome
 }
 
 impl From<Exit> for ExitCode {

@@ -24,7 +24,9 @@ pub(super) async fn run(context: &Context, args: &Limit) -> Result<Report, Error
         text.push_str(&line);
         items.push(item);
     }
-    if transfers.iter().any(|t| t.state == TransferState::Available) {
+    let is_new =
+        |item: &Value| item.get("received") == Some(&json!(false)) && item.get("state") == Some(&json!("available"));
+    if items.iter().any(is_new) {
         text.push_str("\nNext: sealpost receive ID (or --all)");
     }
     Ok(Report::done(text, json!({"transfers": items})))

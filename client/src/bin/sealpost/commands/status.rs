@@ -55,7 +55,11 @@ impl Shown {
             short_id(&status.transfer),
             time::local(status.sealed_at),
             time::local(status.expires_at),
-            abbreviated(&names),
+            if status.is_known {
+                abbreviated(&names)
+            } else {
+                "sent from another device".to_owned()
+            },
         ));
         for recipient in &status.recipients {
             self.text.push_str(&format!(
@@ -125,7 +129,7 @@ impl Shown {
 /// The first three names and how many more there are.
 fn abbreviated(names: &[String]) -> String {
     match names {
-        [] => String::new(),
+        [] => "message only".to_owned(),
         [a, b, c, rest @ ..] if !rest.is_empty() => format!("{a}, {b}, {c} and {} more", rest.len()),
         _ => names.join(", "),
     }

@@ -51,16 +51,17 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
         "confirmed" => format!("member, {}", roles.join(", ")),
         _ => "waits for confirmation by an administrator (`sealpost admin confirm`)".to_owned(),
     };
+    let name = printable(session.mirror.directory().org_name());
+    let space = if name.is_empty() { "" } else { " " };
     Ok(format!(
         "{}: {state}\n\
-         Organisation: {} {}\n\
+         Organisation: {name}{space}{}\n\
          Gateway:      {} at {}\n\
          Identity:     {}\n\
          Device:       {}\n\
          Sealed to:    {}\n\
          Key file:     {}",
         account.address,
-        printable(session.mirror.directory().org_name()),
         account.org,
         account.at.gateway,
         account.at.url,
