@@ -3,6 +3,7 @@
 //! Nothing here links a room of the product, so that it cannot help itself to what a person does not have.
 
 pub mod binaries;
+pub mod disk;
 pub mod gateway;
 pub mod organisation;
 pub mod person;

@@ -88,7 +88,7 @@ impl Person {
         let mut child = Command::new(&self.program)
             .args(["--home".as_ref(), self.home.as_os_str()])
             .args(["--passphrase-file".as_ref(), self.passphrase_file.as_os_str()])
-            .args(arguments.iter().map(|word| word.as_ref()))
+            .args(arguments.iter().map(AsRef::as_ref))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

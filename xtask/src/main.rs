@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod demo;
 mod run;
 mod test;
 
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Start a gateway in a temporary folder, enrol two people, send files and show what the gateway has of them.
+    Demo(demo::Options),
     /// Run every test: units, vectors, properties, contracts, end to end, documentation.
     Test(test::Options),
     /// Check format, lints, documentation, dependencies, and that the wire crate and the benches build alone.
@@ -34,6 +37,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
+        Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(options),
         Task::Check => check::run(),
     };
