@@ -73,7 +73,7 @@ pub struct Limits {
 }
 
 /// `[log]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug` or `trace`. Default `info`.
@@ -127,15 +127,6 @@ impl Default for Limits {
             transfer_bytes: 100 << 30,
             connections: 256,
             request_deadline: 30,
-        }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: LogLevel::default(),
-            format: LogFormat::default(),
         }
     }
 }

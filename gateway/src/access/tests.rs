@@ -358,11 +358,10 @@ async fn what_the_policy_refuses_is_written_down_or_fails_closed() {
         ProblemKind::AuditUnavailable,
         "this ledger cannot write"
     );
-    let leaves = door.double.leaves.lock().unwrap();
+    let leaves = door.double.leaves.lock().unwrap().clone();
     assert_eq!(leaves.len(), 1);
     assert_eq!(leaves[0].outcome, LeafOutcome::Denied("forbidden".to_owned()));
     assert_eq!(leaves[0].actor.id, door.clinic.provider.label.to_string());
-    drop(leaves);
     let read = door.try_as(&by_provider(2), Action::ReadInvites).await.unwrap_err();
     assert_eq!(
         read.kind(),

@@ -7,8 +7,9 @@ use sealpost_proto::log::{Actor, EventType, LeafOutcome, Object};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::sealed::Sealed;
 use super::state::Key;
-use super::transfer::{Sealed, ShredCause};
+use super::transfer::ShredCause;
 
 /// One change of state. Written to the journal as JSON: variants and fields are never renamed, only added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

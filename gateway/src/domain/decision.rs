@@ -171,7 +171,7 @@ pub mod object {
 pub(super) struct Data(Map<String, Value>);
 
 impl Data {
-    pub(super) fn text(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn text(mut self, name: &str, value: &(impl ToString + ?Sized)) -> Self {
         self.0.insert(name.to_owned(), Value::String(value.to_string()));
         self
     }

@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod invite;
 pub mod opening;
 mod organisation;
+mod sealed;
 pub mod sealing;
 pub mod shredding;
 mod state;
@@ -24,8 +25,6 @@ pub use change::{Change, LeafDraft};
 pub use decision::{Decision, Effects, Refusal, Requester, Stamp, object};
 pub use invite::Invite;
 pub use organisation::{LoggedStatement, Organisation};
+pub use sealed::{EnvelopeSizes, Recipient, Sealed};
 pub use state::{Key, Loaded, State};
-pub use transfer::{
-    CIPHERTEXT_GRACE, EnvelopeSizes, KEY_REPLACEMENT, Opening, Recipient, Sealed, ShredCause, Shredded, StoredPart,
-    Transfer,
-};
+pub use transfer::{CIPHERTEXT_GRACE, KEY_REPLACEMENT, Opening, ShredCause, Shredded, StoredPart, Transfer};

@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 
 use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
 use super::enrolment::founded;
-use super::transfer::{Opening, Sealed, Transfer};
+use super::sealed::Sealed;
+use super::transfer::{Opening, Transfer};
 use super::{Change, Loaded};
 
 /// A signed request to open.
@@ -138,7 +139,7 @@ fn leaf_data(sealed: &Sealed, command: &OpenCommand) -> Option<Map<String, Value
     let request = Hash::from_bytes(sha256(&[command.kept.as_bytes()]));
     Data::default()
         .hash("hh", &sealed.hh)
-        .text("opening", command.request.opening)
+        .text("opening", &command.request.opening)
         .hash("request", &request)
         .done()
 }
@@ -246,7 +247,7 @@ fn check_receipt(sealed: &Sealed, command: &ReceiptCommand, now: u64) -> Result<
 fn receipt_data(sealed: &Sealed, command: &ReceiptCommand) -> Option<Map<String, Value>> {
     let data = Data::default()
         .hash("hh", &sealed.hh)
-        .text("opening", command.opening)
+        .text("opening", &command.opening)
         .hash("receipt", &command.receipt.text_hash());
     match &command.receipt.receipt().kind {
         Kind::Rejected(_, reason) => data.text("reason", reason.as_str()).done(),

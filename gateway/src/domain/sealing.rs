@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 
 use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
 use super::enrolment::founded;
-use super::transfer::{EnvelopeSizes, Recipient, Sealed, StoredPart, Transfer};
+use super::sealed::{EnvelopeSizes, Recipient, Sealed};
+use super::transfer::{StoredPart, Transfer};
 use super::uploading::layout_of;
 use super::{Change, Loaded, Organisation};
 

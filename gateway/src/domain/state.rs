@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealpost_proto::id::{InviteId, TransferId};
 
-use super::transfer::Sealed;
+use super::sealed::Sealed;
 use super::{Change, Invite, Organisation, Transfer};
 
 /// Name of an aggregate.

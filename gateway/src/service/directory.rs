@@ -4,6 +4,7 @@ use sealpost_proto::api::{
     AddressesResponse, DirectoryHead, KnownAddress, MAX_PAGE, StatementsRequest, StatementsResponse,
 };
 use sealpost_proto::id::Hash;
+use sealpost_proto::key::SignedStatement;
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 
@@ -21,7 +22,7 @@ impl Service {
         let caller = grant.member()?.label;
         let by = grant.requester().clone();
         let parsed = statements::parse(&request.statements)?;
-        let first = parsed.first().map(|s| s.statement());
+        let first = parsed.first().map(SignedStatement::statement);
         let refused = first.and_then(|statement| {
             let event: EventType = statements::event_of(statement.kind())?;
             let object = object::person(&statement.label?);

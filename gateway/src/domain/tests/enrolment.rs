@@ -49,8 +49,8 @@ fn invited() -> Clinic {
     clinic
 }
 
-fn confirm(clinic: &mut Clinic, texts: Vec<String>) -> Result<u64, ProblemKind> {
-    let parsed = statements::parse(&texts).unwrap();
+fn confirm(clinic: &mut Clinic, texts: &[String]) -> Result<u64, ProblemKind> {
+    let parsed = statements::parse(texts).unwrap();
     let (label, by) = (clinic.admin.label, clinic.admin.requester());
     let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
     let invite = statements::confirms(&organisation, &parsed);
@@ -109,21 +109,18 @@ fn an_invitee_is_confirmed_with_exactly_the_posted_keys() {
         impostor.device(clinic.org).to_string(),
     );
     assert_eq!(
-        confirm(&mut clinic, vec![theirs, device]),
+        confirm(&mut clinic, &[theirs, device]),
         Err(ProblemKind::StatementRefused)
     );
     let member = clinic.countersigned(&clinic.provider).to_string();
     assert_eq!(
-        confirm(&mut clinic, vec![member.clone()]),
+        confirm(&mut clinic, std::slice::from_ref(&member)),
         Err(ProblemKind::StatementRefused),
         "without the device"
     );
+    assert_eq!(confirm(&mut clinic, &[member.clone(), request.device.clone()]), Ok(6));
     assert_eq!(
-        confirm(&mut clinic, vec![member.clone(), request.device.clone()]),
-        Ok(6)
-    );
-    assert_eq!(
-        confirm(&mut clinic, vec![member, request.device.clone()]),
+        confirm(&mut clinic, &[member, request.device.clone()]),
         Ok(6),
         "the same again"
     );
