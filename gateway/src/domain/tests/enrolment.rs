@@ -1,3 +1,5 @@
+//! Founding, invitations and statements.
+
 use sealpost_proto::api::{InviteRequest, InviteState, RedeemRequest};
 use sealpost_proto::crypto::{SigningKey, sha256};
 use sealpost_proto::encoding::Base64;

@@ -1,3 +1,5 @@
+//! The rules of aggregates, by subject.
+
 mod enrolment;
 mod openings;
 mod sealing;

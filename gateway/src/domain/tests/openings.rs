@@ -1,3 +1,5 @@
+//! Openings and receipts, with a property over sequences of them.
+
 use proptest::prelude::*;
 use sealpost_proto::api::{OPENING_LIFETIME, TransferState};
 use sealpost_proto::id::{OpeningId, TransferId};

@@ -1,3 +1,5 @@
+//! Parts, seals and recipients; N10, N11, N14, N15, N68 and N94 to N97 by number.
+
 use sealpost_proto::id::{Hash, TransferId};
 use sealpost_proto::key::Body;
 use sealpost_proto::problem::ProblemKind;

@@ -1,3 +1,5 @@
+//! The end of transfers, step by step.
+
 use sealpost_proto::api::UNSEALED_LIFETIME;
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
 use sealpost_proto::log::EventType;
