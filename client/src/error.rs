@@ -73,7 +73,7 @@ pub enum Error {
     )]
     Receipt(&'static str),
     /// A setup or enrolment string is damaged.
-    #[error("{0}; copy the whole string again, from `sealpost-` to its last character.")]
+    #[error("The string cannot be used ({0}); copy the whole of it again, from `sealpost-` to its last character.")]
     String(#[from] EnrolmentError),
     /// What the gateway says of itself or of the organisation is not what the string says.
     #[error(

@@ -8,6 +8,7 @@ mod error;
 mod tls;
 mod transport;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ const BACKOFF: [Duration; 4] = [
     Duration::from_millis(1_800),
     Duration::from_millis(5_400),
 ];
+/// Attempts at a gateway that has not answered at all so far: it is probably not there.
+const FIRST_ATTEMPTS: usize = 3;
 /// Longest wait that a gateway may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(15);
 const MAX_PROBLEM_LEN: usize = 64 * 1024;
@@ -45,6 +48,8 @@ pub struct Api {
     transport: Transport,
     device: SigningKey,
     seen: Mutex<Seen>,
+    /// Whether the gateway has ever answered this client.
+    has_answered: AtomicBool,
     env: Env,
 }
 
@@ -79,6 +84,7 @@ impl Api {
             at,
             device,
             seen: Mutex::new(seen),
+            has_answered: AtomicBool::new(false),
             env,
         })
     }
@@ -98,18 +104,20 @@ impl Api {
 
     /// Asks until there is an answer, a definite refusal, or no use in asking again. `answer` is filled from the start.
     async fn ask_into(&self, ask: &Ask<'_>, answer: &mut Vec<u8>) -> Result<(), ApiError> {
-        let mut waits = BACKOFF.iter();
+        let mut attempts = 0;
         loop {
             answer.clear();
-            let error = match self.attempt(ask, answer).await {
+            let (error, wanted) = match self.attempt(ask, answer).await {
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             };
-            let wait = waits.next().filter(|_| error.0.is_transient());
-            let Some(wait) = wait else {
-                return Err(error.0);
+            let is_there = self.has_answered.load(Ordering::Relaxed);
+            attempts += 1;
+            let may_again = error.is_transient() && (is_there || attempts < FIRST_ATTEMPTS);
+            let Some(wait) = BACKOFF.get(attempts - 1).filter(|_| may_again) else {
+                return Err(error);
             };
-            tokio::time::sleep(error.1.unwrap_or(*wait)).await;
+            tokio::time::sleep(wanted.unwrap_or(*wait)).await;
         }
     }
 
@@ -123,6 +131,7 @@ impl Api {
     async fn attempt(&self, ask: &Ask<'_>, answer: &mut Vec<u8>) -> Result<(), (ApiError, Option<Duration>)> {
         let request = self.signed(ask).map_err(|error| (error, None))?;
         let response = self.transport.send(request).await.map_err(|error| (error, None))?;
+        self.has_answered.store(true, Ordering::Relaxed);
         if !response.status().is_success() {
             let wait = retry_after(response.headers());
             return Err((self.refusal(response).await, wait));

@@ -18,8 +18,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::{ApiError, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the answer's head: long enough for a part on a slow line.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+/// Until the answer's head.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for a request with a long body: enough for a part on a slow line.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+const LONG_BODY: u64 = 64 * 1024;
 /// Between two pieces of an answer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE_CONNECTIONS: usize = 8;
@@ -86,12 +89,14 @@ impl Transport {
 
     /// The answer's head; the body is still to come.
     pub(super) async fn send(&self, request: Request<OutBody>) -> Result<Response<Incoming>, ApiError> {
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.0.request(request)).await;
+        let is_long = request.body().size_hint().lower() > LONG_BODY;
+        let timeout = if is_long { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
+        let answer = tokio::time::timeout(timeout, self.0.request(request)).await;
         match answer {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if tls::is_wrong_key(&error) => Err(ApiError::WrongKey),
             Ok(Err(error)) => Err(ApiError::Unreachable(innermost(&error))),
-            Err(_) => Err(ApiError::Unreachable("no answer within ten minutes".to_owned())),
+            Err(_) => Err(ApiError::Unreachable("no answer in time".to_owned())),
         }
     }
 }

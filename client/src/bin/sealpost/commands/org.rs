@@ -1,5 +1,7 @@
 //! `org init`.
 
+use std::path::Path;
+
 use sealpost_client::account::RootKey;
 use sealpost_client::founding::{FoundingFiles, found};
 use sealpost_client::{Error, platform};
@@ -15,7 +17,8 @@ pub(super) async fn init(context: &Context, args: OrgInit) -> Result<Report, Err
     let setup = secrets::secret_string(args.setup.as_deref(), "Setup string")?;
     let setup: SetupString = setup.parse()?;
     context.home.prepare()?;
-    if args.root_key.starts_with(context.home.path()) {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if absolute(&args.root_key).starts_with(absolute(context.home.path())) {
         return Err(Error::Input(
             "The root key must not lie in the client's own folder; name a path on a medium that you can lock away."
                 .to_owned(),
