@@ -18,7 +18,7 @@ use crate::audit::{Logs, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::http::{Api, Limits, NewId, Server, ServerLimits, router};
+use crate::http::{Api, BodyRoom, Limits, NewId, Server, ServerLimits, router};
 use crate::identity::{IdentityError, SetupFile, identity};
 pub use crate::logging::start as start_logging;
 use crate::random::Random;
@@ -153,6 +153,7 @@ impl Gateway {
                 deadline: Duration::from_secs(config.limits.request_deadline),
             },
             new_id: NewId(Arc::new(move || new_id(random.as_ref()))),
+            room: BodyRoom::default(),
         };
         let limits = ServerLimits {
             connections: config.limits.connections,

@@ -130,8 +130,47 @@ fn bad(file: &Path, why: &str) -> TlsError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion, RootCertStore, ServerConnection};
+
     use super::*;
+
+    /// Settings of a client that trusts the certificate in `folder`.
+    pub(crate) fn client_of(folder: &Path) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        for certificate in read_chain(&folder.join("certificate.pem")).unwrap() {
+            roots.add(certificate).unwrap();
+        }
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(rustls::ALL_VERSIONS)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+
+    #[test]
+    fn the_handshake_is_post_quantum_and_tls_1_3() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = server_tls(&config::Tls::default(), folder.path(), "gw.example").unwrap();
+        let mut server = ServerConnection::new(tls.config).unwrap();
+        let name = "gw.example".try_into().unwrap();
+        let mut client = ClientConnection::new(Arc::new(client_of(folder.path())), name).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            let mut wire = Vec::new();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        assert_eq!(server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        let group = server
+            .negotiated_key_exchange_group()
+            .map(rustls::crypto::SupportedKxGroup::name);
+        assert_eq!(group, Some(NamedGroup::X25519MLKEM768));
+    }
 
     #[test]
     fn the_own_certificate_is_made_once_and_private() {

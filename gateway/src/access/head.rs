@@ -49,6 +49,10 @@ impl<'a> Head<'a> {
         if has_body && request.content_length.is_none() {
             return Err(ProblemKind::LengthRequired);
         }
+        let key = request.idempotency_key.map(uuid::Uuid::try_parse);
+        if key.is_some_and(|key| key.is_err()) {
+            return Err(ProblemKind::BadRequest);
+        }
         Ok(request)
     }
 

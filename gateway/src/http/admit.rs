@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -10,12 +9,16 @@ use http::request::Parts;
 use sealpost_proto::api::{MAX_JSON_BODY, MAX_SEAL_BODY};
 use sealpost_proto::problem::ProblemKind;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::input::{Incoming, json};
 use super::middleware::{Limits, NewId, Peer, RequestId};
 use super::problem::ApiError;
 use crate::access::{Action, Admitted, Gatekeeper, Grant, Head};
 use crate::service::Service;
+
+/// All bodies of more than 1 MiB that are in memory at once, in MiB.
+const ROOM: usize = 128;
 
 const JSON: &str = "application/json";
 const BINARY: &str = "application/octet-stream";
@@ -32,6 +35,18 @@ pub struct Api {
     pub limits: Limits,
     /// Draws request ids.
     pub new_id: NewId,
+    /// Room for bodies that are held in memory.
+    pub room: BodyRoom,
+}
+
+/// Room for long bodies, in MiB: whoever finds none waits before a byte is read.
+#[derive(Debug, Clone)]
+pub struct BodyRoom(Arc<Semaphore>);
+
+impl Default for BodyRoom {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM)))
+    }
 }
 
 /// A granted request with a JSON body, and that body as it was signed.
@@ -83,8 +98,23 @@ impl Api {
         let (parts, body) = request.into_parts();
         check_media_type(&parts, media_type)?;
         let admitted = self.recognise(&parts, action).await?;
-        let body = read(body, &admitted, limit).await?;
+        let stated = admitted.content_length().ok_or(ProblemKind::LengthRequired)?;
+        if stated > limit as u64 {
+            return Err(ProblemKind::TooLarge.into());
+        }
+        let _room = self.room_for(stated).await?;
+        let body = Incoming::new(body).collect(limit).await?;
         Ok((admitted.with_body(&body)?, body))
+    }
+
+    /// Room for a body of `len` bytes; short ones need none.
+    async fn room_for(&self, len: u64) -> Result<Option<SemaphorePermit<'_>>, ProblemKind> {
+        if len <= MAX_JSON_BODY as u64 {
+            return Ok(None);
+        }
+        let mib = u32::try_from(len >> 20).unwrap_or(u32::MAX);
+        let permit = self.room.0.acquire_many(mib).await;
+        permit.map(Some).map_err(|_| ProblemKind::Unavailable)
     }
 
     async fn recognise(&self, parts: &Parts, action: Action) -> Result<Admitted, ApiError> {
@@ -102,14 +132,6 @@ impl Api {
         };
         Ok(admitted?)
     }
-}
-
-async fn read(body: Body, admitted: &Admitted, limit: usize) -> Result<Bytes, ApiError> {
-    let stated = admitted.content_length().ok_or(ProblemKind::LengthRequired)?;
-    if stated > limit as u64 {
-        return Err(ProblemKind::TooLarge.into());
-    }
-    Ok(Incoming::new(body).collect(limit).await?)
 }
 
 fn check_media_type(parts: &Parts, expected: &str) -> Result<(), ProblemKind> {

@@ -96,6 +96,10 @@ pub(super) async fn limit_head(request: Request, next: Next) -> Response {
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum();
+    // Every body states its length; a message with both lengths is a way to smuggle another into it.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return ApiError::from(ProblemKind::BadRequest).into_response();
+    }
     if target > MAX_TARGET || headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
         return ApiError::from(ProblemKind::TooLarge).into_response();
     }

@@ -19,7 +19,7 @@ mod server;
 mod transfers;
 mod uploads;
 
-pub use admit::Api;
+pub use admit::{Api, BodyRoom};
 pub use middleware::{Limits, NewId};
 pub use router::router;
 pub use server::{Server, ServerLimits};

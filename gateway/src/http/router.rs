@@ -10,7 +10,10 @@ use super::{Api, audit, directory, enrolment, openings, org, problem, seal, tran
 
 /// The router of the API.
 pub fn router(api: Api) -> Router {
-    let uploads = Router::new().route("/v1/transfers/{id}/parts/{number}", put(uploads::put_part));
+    // Long bodies have no deadline: they must keep a least rate.
+    let uploads = Router::new()
+        .route("/v1/transfers/{id}/parts/{number}", put(uploads::put_part))
+        .route("/v1/transfers/{id}/seal", post(seal::seal));
     let timed = Router::new()
         .route("/v1/info", get(org::info))
         .route("/v1/org", post(org::found))
@@ -25,7 +28,6 @@ pub fn router(api: Api) -> Router {
         .route("/v1/transfers", post(uploads::announce).get(transfers::sent))
         .route("/v1/transfers/{id}", get(transfers::transfer))
         .route("/v1/transfers/{id}/parts", get(uploads::parts))
-        .route("/v1/transfers/{id}/seal", post(seal::seal))
         .route("/v1/inbox", get(transfers::inbox))
         .route("/v1/transfers/{id}/open", post(openings::open))
         .route("/v1/transfers/{id}/receipts", post(openings::receipts))

@@ -105,7 +105,11 @@ impl Server {
         async move {
             let _permit = permit;
             let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(socket));
-            let Ok(Ok(stream)) = handshake.await else {
+            let stream = tokio::select! {
+                shaken = handshake => shaken,
+                () = stopped(&mut stopping) => return,
+            };
+            let Ok(Ok(stream)) = stream else {
                 tracing::debug!("a TLS handshake failed");
                 return;
             };
@@ -179,3 +183,6 @@ fn http_builder() -> Builder<TokioExecutor> {
         .keep_alive_timeout(HEAD_TIMEOUT);
     builder
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,5 +5,7 @@
 
 mod orphans;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use sweep::{Position, Sweep, SweepError, SweepPorts};

@@ -1,0 +1,110 @@
+//! The end of a server: nobody can hold it up.
+
+use std::time::Instant;
+
+use axum::routing::get;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+use crate::config;
+use crate::tls::{server_tls, tests::client_of};
+
+struct Running {
+    address: SocketAddr,
+    connector: TlsConnector,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+async fn start(router: Router, deadline: Duration) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = server_tls(&config::Tls::default(), folder.path(), "gw.example").unwrap();
+    let connector = TlsConnector::from(Arc::new(client_of(folder.path())));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = ServerLimits {
+        connections: 8,
+        shutdown_deadline: deadline,
+    };
+    let (stop, stopped) = oneshot::channel();
+    let server = Server::new(router, tls.config, limits);
+    let shutdown = async move { drop(stopped.await) };
+    Running {
+        address,
+        connector,
+        stop,
+        server: tokio::spawn(server.run(listener, shutdown)),
+        _folder: folder,
+    }
+}
+
+impl Running {
+    async fn ask(&self, path: &str) -> TlsStream<TcpStream> {
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("gw.example").unwrap();
+        let mut stream = self.connector.connect(name, socket).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: gw.example\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+}
+
+#[tokio::test]
+async fn clients_that_never_end_are_cut_at_the_deadline() {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let stuck = move || {
+        arrived.send(()).unwrap();
+        std::future::pending::<&str>()
+    };
+    let router = Router::new().route("/stuck", get(stuck));
+    let deadline = Duration::from_millis(300);
+    let running = start(router, deadline).await;
+    let _silent = TcpStream::connect(running.address).await.unwrap();
+    let mut asking = running.ask("/stuck").await;
+    arrivals.recv().await.unwrap();
+    let begun = Instant::now();
+    running.stop.send(()).unwrap();
+    running.server.await.unwrap();
+    assert!(begun.elapsed() >= deadline && begun.elapsed() < Duration::from_secs(5));
+    let mut rest = Vec::new();
+    assert!(
+        asking.read_to_end(&mut rest).await.is_err() || rest.is_empty(),
+        "it was cut off"
+    );
+}
+
+#[tokio::test]
+async fn what_runs_may_end_and_what_idles_is_closed_at_once() {
+    let slow = || async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "done"
+    };
+    let router = Router::new()
+        .route("/slow", get(slow))
+        .route("/", get(|| async { "hello" }));
+    let running = start(router, Duration::from_secs(60)).await;
+    let mut idle = running.ask("/").await;
+    let mut hello = vec![0; 512];
+    assert!(idle.read(&mut hello).await.unwrap() > 0);
+    let mut slow = running.ask("/slow").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    running.stop.send(()).unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"),
+        "{answer}"
+    );
+    running.server.await.unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "the idle connection did not hold it up"
+    );
+}
