@@ -15,7 +15,7 @@ use crate::founding::{check_gateway, device_statement, member_statement, text_ha
 use crate::home::Home;
 
 /// Makes keys, announces them, and refuses a gateway or an organisation that is not the string's. The key file is written
-/// before anything is announced; a definite refusal takes it away again.
+/// before anything is announced; a definite refusal, or an answer that does not match the string, takes it away again.
 ///
 /// # Errors
 /// [`Error`].
@@ -35,7 +35,11 @@ pub async fn enrol(string: &EnrolmentString, home: &Home, passphrase: &str, env:
             return Err(error.into());
         }
     };
-    check_answer(&answer, string)?;
+    if let Err(error) = check_answer(&answer, string) {
+        // Keys announced to somebody else's gateway are never used.
+        let _ = std::fs::remove_file(home.key_file());
+        return Err(error);
+    }
     Ok(account)
 }
 

@@ -118,10 +118,37 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
 pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input), Error> {
     let (account, env) = (&session.account, &session.env);
     let now = env.now();
-    let own_key = &account.newest_encryption()?.key;
-    let mut recipients = Vec::with_capacity(draft.recipients.len() + 1);
+    let recipients = recipients(session, &draft.recipients, now)?;
+    let terms = TransferDraft {
+        transfer_id: TransferId::from_bytes(env.draw()),
+        audience: account.at.gateway.audience(),
+        sender_identity: Some(account.identity.public()),
+        sender_device: account.device.public(),
+        created_at: now,
+        expires_at: now + draft.lifetime,
+        no_forward: draft.no_forward,
+    };
+    let manifest = ManifestDraft {
+        subject: draft.subject,
+        note: draft.note,
+        patients: draft.patients,
+        disclosure: disclosure(&draft.purpose),
+        purpose: draft.purpose,
+        reply_to: None,
+        files: draft.input.drafts(),
+    };
+    let secrets = TransferSecrets::generate(true, &mut env.rng());
+    let sealer = Sealer::new(FAST, &terms, &recipients, manifest, secrets, &mut env.rng()).map_err(seal_error)?;
+    Ok((sealer, draft.input))
+}
+
+/// One stanza for each person, and one for the sender, who can read what was sent until it expires.
+fn recipients(session: &Session, addresses: &[Address], now: u64) -> Result<Vec<Recipient>, Error> {
+    let account = &session.account;
+    let own_key = account.newest_encryption()?.key.public();
+    let mut recipients = Vec::with_capacity(addresses.len() + 1);
     let mut kids = BTreeSet::new();
-    for address in &draft.recipients {
+    for address in addresses {
         let member = session.mirror.recipient(account, address, now)?;
         if kids.insert(member.encryption.kid()) {
             recipients.push(Recipient::Key {
@@ -135,34 +162,13 @@ pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input)
             "A transfer needs 1 to 255 recipients; name each with --to.".to_owned(),
         ));
     }
-    // The sender can read what was sent until it expires, unless it is a recipient anyway.
-    if !kids.contains(own_key.kid()) {
+    if kids.insert(own_key.kid()) {
         recipients.push(Recipient::Key {
-            key: own_key.public().clone(),
+            key: own_key.clone(),
             role: Role::SenderCopy,
         });
     }
-    let manifest = ManifestDraft {
-        subject: draft.subject,
-        note: draft.note,
-        patients: draft.patients,
-        disclosure: disclosure(&draft.purpose),
-        purpose: draft.purpose,
-        reply_to: None,
-        files: draft.input.drafts(),
-    };
-    let terms = TransferDraft {
-        transfer_id: TransferId::from_bytes(env.draw()),
-        audience: account.at.gateway.audience(),
-        sender_identity: Some(account.identity.public()),
-        sender_device: account.device.public(),
-        created_at: now,
-        expires_at: now + draft.lifetime,
-        no_forward: draft.no_forward,
-    };
-    let secrets = TransferSecrets::generate(true, &mut env.rng());
-    let sealer = Sealer::new(FAST, &terms, &recipients, manifest, secrets, &mut env.rng()).map_err(seal_error)?;
-    Ok((sealer, draft.input))
+    Ok(recipients)
 }
 
 fn disclosure(purpose: &str) -> Disclosure {
