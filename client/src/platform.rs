@@ -56,19 +56,19 @@ fn is_ours_alone(_: &fs::Metadata) -> bool {
     true
 }
 
-/// Returns when the user or the system asks the process to end (Ctrl-C; on Unix also the terminate and hangup signals).
+/// Returns when the user or the system asks the process to end (Ctrl-C; on Unix also the terminate signal).
+/// The hangup signal is left alone, so that `nohup` keeps its meaning.
 pub async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        let [Ok(mut interrupt), Ok(mut terminate)] = kinds.map(signal) else {
             return std::future::pending().await;
         };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
         }
     }
     #[cfg(not(unix))]
