@@ -32,7 +32,15 @@ impl Gateway {
     /// # Errors
     /// A sentence with what it logged, when it does not come up.
     pub fn start(folder: &Path, level: &str) -> Result<Self, String> {
-        Self::listen(&folder.join("data"), level, 0, Arc::default())
+        Self::start_on(folder, level, 0)
+    }
+
+    /// The same on a port of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Gateway::start`].
+    pub fn start_on(folder: &Path, level: &str, port: u16) -> Result<Self, String> {
+        Self::listen(&folder.join("data"), level, port, Arc::default())
     }
 
     fn listen(data: &Path, level: &str, port: u16, log: Arc<Mutex<String>>) -> Result<Self, String> {
@@ -75,20 +83,27 @@ impl Gateway {
     /// # Errors
     /// A sentence, when it does not end cleanly or does not come up.
     pub fn restart(&mut self) -> Result<(), String> {
-        self.end()?;
+        self.pause()?;
         *self = Self::listen(&self.data, &self.level, self.port, Arc::clone(&self.log))?;
         Ok(())
     }
 
-    /// Asks it to stop and waits until it has.
+    /// Asks it to stop for good and waits until it has.
     ///
     /// # Errors
     /// A sentence, when it does not end cleanly.
     pub fn stop(mut self) -> Result<(), String> {
-        self.end()
+        self.pause()
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    /// Asks it to stop and waits until it has; [`Gateway::restart`] starts it again. Pausing twice is as pausing once.
+    ///
+    /// # Errors
+    /// A sentence, when it does not end cleanly.
+    pub fn pause(&mut self) -> Result<(), String> {
+        if self.readers.is_empty() {
+            return Ok(());
+        }
         kill_process(Pid::from_child(&self.child), Signal::TERM)
             .map_err(|error| format!("the gateway could not be asked to stop: {error}"))?;
         let status = self

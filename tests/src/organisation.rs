@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::gateway::Gateway;
 use crate::person::Person;
 
 /// An organisation whose administrator has founded it with the gateway's setup string.
@@ -18,13 +17,12 @@ pub struct Organisation {
 }
 
 impl Organisation {
-    /// Founds an organisation: `sealpost org init`.
+    /// Founds an organisation with the setup string in the file `setup`: `sealpost org init`.
     ///
     /// # Errors
     /// A sentence with what the program said.
-    pub fn found(gateway: &Gateway, folder: &Path, name: &str, address: &str) -> Result<Self, String> {
+    pub fn found(setup: &Path, folder: &Path, name: &str, address: &str) -> Result<Self, String> {
         let admin = Person::new(folder, "admin")?;
-        let setup = gateway.setup_string();
         let root_key = folder.join("admin").join("organisation-root.spk");
         let keys: [&dyn AsRef<OsStr>; 4] = [&"--root-key", &root_key, &"--setup", &setup];
         admin.ask(

@@ -71,7 +71,7 @@ impl Demo {
         println!("   It listens on port {} and wrote its setup string.", gateway.port());
         println!("2. The clinic's front desk founds the organisation with it, and invites a referring provider.");
         let people = folder.join("people");
-        let organisation = Organisation::found(&gateway, &people, "Example Clinic", DESK)?;
+        let organisation = Organisation::found(&gateway.setup_string(), &people, "Example Clinic", DESK)?;
         let provider = organisation.newcomer("provider", PROVIDER)?;
         println!("   The provider has made keys with the enrolment string, which the gateway never saw.");
         organisation.confirm(PROVIDER)?;

@@ -1,3 +1,11 @@
 //! The product as people use it: the real gateway, the real `sealpost`, one world for each test.
 
+mod enrolment;
+mod exits;
+mod expiry;
 mod life;
+mod receiving;
+mod secrecy;
+mod sending;
+mod strangers;
+mod tampering;

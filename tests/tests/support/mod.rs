@@ -1,5 +1,7 @@
 //! A world for one test: a gateway of its own on a free port, an organisation on it, a folder that is removed at the end.
 
+pub(crate) mod in_process;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -31,11 +33,11 @@ impl World {
     pub(crate) fn logging(level: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let gateway = Gateway::start(folder.path(), level).expect("a gateway");
-        let organisation = Organisation::found(&gateway, &folder.path().join("people"), "Example Clinic", DESK);
+        let organisation = found(&gateway.setup_string(), folder.path());
         Self {
             folder,
             gateway,
-            organisation: organisation.expect("an organisation"),
+            organisation,
         }
     }
 
@@ -68,6 +70,11 @@ impl World {
         std::fs::create_dir_all(&path).expect("a folder");
         path
     }
+}
+
+/// Founds the organisation of all tests.
+pub(crate) fn found(setup: &Path, folder: &Path) -> Organisation {
+    Organisation::found(setup, &folder.join("people"), "Example Clinic", DESK).expect("an organisation")
 }
 
 /// Runs a command that must succeed, and returns its JSON.
@@ -115,4 +122,19 @@ pub(crate) fn names_in(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Every file below a folder with its bytes.
+pub(crate) fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            let bytes = std::fs::read(&path).expect("a readable file");
+            files.push((path, bytes));
+        }
+    }
+    files
 }

@@ -1,0 +1,168 @@
+//! What somebody finds who has the gateway's disk, ring and keys, or reads its log.
+
+use std::fs;
+
+use sealpost_tests::disk;
+use sealpost_tests::samples;
+use sealpost_tests::search::Needles;
+
+use crate::support::{DESK, PROVIDER, World, ask, delivery, run, send, text};
+
+const PATIENT: &str = "Ann Example";
+const REFERENCE: &str = "SYN-000417";
+const SYSTEM: &str = "urn:oid:2.999.417";
+const NOTE: &str = "the opacity in the left upper lobe is new; please call the patient";
+const SUBJECT: &str = "Referral of a lady from the practice";
+
+/// Sends the samples with everything that can go beside them.
+fn send_samples(world: &World, files: &[samples::Sample], openings: &str) -> String {
+    let paths: Vec<_> = files.iter().map(|file| world.file(&file.name, &file.bytes)).collect();
+    let paths: Vec<_> = paths.iter().map(AsRef::as_ref).collect();
+    let note = world.file("note-to-the-provider.txt", NOTE.as_bytes());
+    let patient = format!("{SYSTEM}|{REFERENCE}");
+    let note = note.to_str().expect("a path in UTF-8");
+    let options = [
+        "--note-file",
+        note,
+        "--subject",
+        SUBJECT,
+        "--patient",
+        &patient,
+        "--openings",
+        openings,
+    ];
+    send(&world.desk(), PROVIDER, &paths, &options)
+}
+
+fn needles(files: &[samples::Sample]) -> Needles {
+    disk::needles(files)
+        .text("the patient", PATIENT)
+        .text("the reference", REFERENCE)
+        .text("its system", SYSTEM)
+        .contents("the note", NOTE.as_bytes())
+        .contents("the subject", SUBJECT.as_bytes())
+}
+
+#[test]
+fn the_disk_holds_nothing_of_what_was_sent_and_no_share_after_its_destruction() {
+    let mut world = World::new();
+    let (desk, provider) = (world.desk(), world.provider());
+    let files = samples::referral(PATIENT);
+    let transfer = send_samples(&world, &files, "1");
+    let needles = needles(&files);
+    let control = needles.search(&[&world.folder.path().join("files")]).expect("a search");
+    for file in &files {
+        let found = |what: &str| {
+            control
+                .findings
+                .iter()
+                .any(|finding| finding.what == format!("{what} {}", file.name))
+        };
+        assert!(
+            found("the name") && found("contents of"),
+            "the search does not find {}",
+            file.name
+        );
+    }
+    let places = [world.gateway.data().to_path_buf(), world.gateway.ring()];
+    let places = [places[0].as_path(), places[1].as_path()];
+    assert_eq!(
+        needles.search(&places).expect("a search").findings,
+        vec![],
+        "before it was opened"
+    );
+
+    let target = world.empty("provider");
+    let kept = target.join("kept.sealed");
+    ask(
+        &provider,
+        &[
+            &"receive",
+            &transfer,
+            &"--into",
+            &target,
+            &"--keep-sealed",
+            &kept,
+            &"--with-share",
+        ],
+    );
+    assert_eq!(delivery(&desk, &transfer), "verified");
+    // A restart finishes what is due before it serves: the only opening is used, so the share is destroyed.
+    world.gateway.restart().expect("a restart");
+    let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
+    let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
+    assert_eq!(share.len(), 32);
+    let needles = needles.contents("the share", &share);
+    let report = needles.search(&places).expect("a search");
+    assert_eq!(report.findings, vec![], "after its destruction");
+    assert!(report.files > 5 && report.bytes > 300_000, "{report:?}");
+    assert_eq!(shredded(&ask(&desk, &[&"audit", &"list"])), ["used"]);
+}
+
+/// Causes of the destructions that the audit log tells.
+fn shredded(audit: &serde_json::Value) -> Vec<String> {
+    let events = audit
+        .pointer("/events")
+        .and_then(|events| events.as_array())
+        .expect("events");
+    let of_kind = events
+        .iter()
+        .filter(|event| text(event, "/event/type") == "transfer.shredded");
+    of_kind.map(|event| text(event, "/event/data/cause")).collect()
+}
+
+/// N78: nothing that identifies a person, no contents and no secret in a log at its most talkative.
+#[test]
+fn the_log_at_its_most_talkative_names_nobody_and_nothing() {
+    let world = World::logging("trace");
+    let provider = world.provider();
+    let files = samples::referral(PATIENT);
+    let transfer = send_samples(&world, &files, "3");
+    let target = world.empty("provider");
+    let kept = target.join("kept.sealed");
+    let received = run(
+        &provider,
+        &[
+            &"receive",
+            &transfer,
+            &"--into",
+            &target,
+            &"--keep-sealed",
+            &kept,
+            &"--with-share",
+        ],
+    );
+    assert_eq!(received.code, 0, "{}", received.stderr);
+    let invitation = fs::read_to_string(world.organisation.invite("late@x.example").expect("an invitation"));
+    let invitation = invitation.expect("the string");
+    let secret = invitation.trim().rsplit_once(";s=").expect("a secret").1;
+    let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
+    let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
+    let passphrase = fs::read_to_string(provider.passphrase_file()).expect("a passphrase");
+    let ring: Vec<u8> = crate::support::files_below(&world.gateway.ring())
+        .into_iter()
+        .flat_map(|(_, bytes)| bytes)
+        .collect();
+    let log_key = fs::read(world.gateway.data().join("keys/log-key")).expect("the log key");
+    let needles = needles(&files)
+        .text("the sender", DESK)
+        .text("the recipient", PROVIDER)
+        .text("a passphrase", passphrase.trim())
+        .text("an enrolment secret", secret)
+        .contents("the share", &share)
+        .contents("the ring", &ring)
+        .contents("the log key", log_key.trim_ascii());
+
+    let log = world.gateway.log();
+    assert!(
+        log.lines().count() > 100 && log.contains("TRACE"),
+        "it is talkative:\n{log}"
+    );
+    let found = needles.find(log.as_bytes());
+    assert_eq!(found, vec![], "in the gateway's log");
+    assert_eq!(
+        needles.find(received.stderr.as_bytes()),
+        vec![],
+        "on the client's standard error"
+    );
+}

@@ -1,0 +1,68 @@
+//! The real gateway inside the test's own process, because a test can move the clock of that one.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+use sealpost_gateway::app::{self, SystemClock, SystemRandom};
+use sealpost_gateway::clock::Clock;
+use sealpost_gateway::config::Config;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// The system's clock, so many seconds ahead.
+#[derive(Debug, Clone, Copy)]
+struct Ahead(u64);
+
+impl Clock for Ahead {
+    fn now_millis(&self) -> u64 {
+        SystemClock.now_millis() + self.0 * 1000
+    }
+}
+
+/// A running gateway.
+pub(crate) struct InProcess {
+    thread: JoinHandle<Result<(), String>>,
+    stop: oneshot::Sender<()>,
+    /// The port on which it listens.
+    pub(crate) port: u16,
+}
+
+impl InProcess {
+    /// Starts a gateway on `folder/data` whose clock is `ahead` seconds ahead of the system's; 0 takes any free port.
+    pub(crate) fn start(folder: &Path, port: u16, ahead: u64) -> Self {
+        let data = folder.join("data").to_string_lossy().into_owned();
+        let settings = HashMap::from([("SEALPOST__DATA_DIR".to_owned(), data)]);
+        let config = Config::load(None, settings).expect("a configuration");
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(async {
+                let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
+                let shutdown = async {
+                    // Stopped either way, by the message or by the end of whoever would send it.
+                    let _ = stopped.await;
+                };
+                let announce = |gateway: &app::Gateway| {
+                    ready
+                        .send(gateway.local_addr().expect("an address").port())
+                        .expect("a test that waits");
+                };
+                let (clock, random) = (Arc::new(Ahead(ahead)), Arc::new(SystemRandom));
+                let end = app::run(&config, listener, shutdown, clock, random, announce).await;
+                end.map_err(|error| error.to_string())
+            })
+        });
+        let port = is_ready.recv().expect("a gateway that starts");
+        Self { thread, stop, port }
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn stop(self) {
+        self.stop.send(()).expect("a gateway that runs");
+        self.thread.join().expect("no panic").expect("a clean end");
+    }
+}
