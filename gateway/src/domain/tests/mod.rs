@@ -4,3 +4,4 @@ mod enrolment;
 mod openings;
 mod sealing;
 mod shredding;
+mod spec;
