@@ -94,20 +94,25 @@ fn a_gateway_that_is_away_or_another_one_is_told_apart() {
 
 #[test]
 fn files_of_keys_are_for_their_owner_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
     assert_eq!(
         ask(&world.desk(), &[&"whoami"]).pointer("/address"),
         Some(&serde_json::Value::from(DESK))
     );
-    for folder in [
-        world.desk().home().to_path_buf(),
-        world.gateway.data().to_path_buf(),
-        world.gateway.ring(),
-    ] {
-        for (path, _) in crate::support::files_below(&folder) {
-            let mode = fs::metadata(&path).expect("a file").permissions().mode() & 0o777;
-            assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
-        }
+    let gateway = [world.gateway.data().to_path_buf(), world.gateway.ring()];
+    for folder in [world.desk().home(), &gateway[0], &gateway[1]] {
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
     }
+    let files = gateway
+        .iter()
+        .flat_map(|folder| crate::support::files_below(folder))
+        .map(|(path, _)| path);
+    for path in files.chain([world.desk().home().join("keys.spk")]) {
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+fn mode(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }

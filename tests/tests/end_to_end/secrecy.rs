@@ -139,10 +139,7 @@ fn the_log_at_its_most_talkative_names_nobody_and_nothing() {
     let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
     let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
     let passphrase = fs::read_to_string(provider.passphrase_file()).expect("a passphrase");
-    let ring: Vec<u8> = crate::support::files_below(&world.gateway.ring())
-        .into_iter()
-        .flat_map(|(_, bytes)| bytes)
-        .collect();
+    let ring = fs::read(world.gateway.ring().join("ring")).expect("the ring");
     let log_key = fs::read(world.gateway.data().join("keys/log-key")).expect("the log key");
     let needles = needles(&files)
         .text("the sender", DESK)
