@@ -90,7 +90,7 @@ impl Home {
     pub fn lock(&self) -> Result<File, Error> {
         let path = self.0.join("lock");
         let failed = |error| Error::file("lock the folder", &path, error);
-        let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+        let file = platform::open_private(&path).map_err(failed)?;
         file.lock().map_err(failed)?;
         Ok(file)
     }

@@ -4,7 +4,7 @@
 //! counts up to the last checkpoint that was written; the checkpoint is the commit point. Which log it is and what its leaves
 //! mean is the caller's business.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -267,9 +267,7 @@ impl LogMirror {
 }
 
 fn append_lines<'a>(path: &Path, count: u64, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let mut file = options.open(path)?;
+    let mut file = platform::open_private(path)?;
     let mut reader = BufReader::new(&file);
     let mut end = 0_u64;
     let mut line = Vec::new();

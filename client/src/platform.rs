@@ -92,6 +92,21 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Opens a file for reading and writing; a new one can be read by its owner alone.
+///
+/// # Errors
+/// Of the file system.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
 /// Puts `bytes` durably under `path`, as a whole or not at all, readable by the owner alone. An existing file is replaced.
 ///
 /// # Errors

@@ -34,11 +34,7 @@ impl Staging {
         fs::create_dir_all(target).map_err(|error| Error::file("make the folder", target, error))?;
         platform::own_private_dir(&folder).map_err(failed)?;
         let lock_path = folder.join("lock");
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(&lock_path)
-            .map_err(failed)?;
+        let lock = platform::open_private(&lock_path).map_err(failed)?;
         if lock.try_lock().is_err() {
             return Err(Error::Input(format!(
                 "Another process is receiving transfer {transfer} into the same folder; wait until it has finished."
