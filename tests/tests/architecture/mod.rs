@@ -1,5 +1,6 @@
 //! Rules about the sources themselves: who may depend on whom, who may use whom, what no file may hold.
 
+mod documents;
 mod files;
 mod packages;
 mod rooms;

@@ -4,6 +4,7 @@ mod enrolment;
 mod exits;
 mod expiry;
 mod life;
+mod readme;
 mod receiving;
 mod secrecy;
 mod sending;
