@@ -4,6 +4,7 @@
 //! passes for a setting. Secrets are not configured here: keys are named by their files. `deploy/gateway.toml` is the sample.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -129,6 +130,13 @@ impl Default for Limits {
             request_deadline: 30,
         }
     }
+}
+
+/// Variables of this process. What is not UTF-8 cannot be one of our settings.
+#[must_use]
+pub fn environment() -> HashMap<String, String> {
+    let text = |(key, value): (OsString, OsString)| Some((key.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 impl Config {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use sealpost_gateway::app::{self, Gateway, SystemClock, SystemRandom};
-use sealpost_gateway::config::Config;
+use sealpost_gateway::config::{self, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,35 +33,24 @@ async fn main() -> ExitCode {
 }
 
 async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config::load(arguments.config.as_deref(), std::env::vars().collect())?;
+    let config = Config::load(arguments.config.as_deref(), config::environment())?;
     app::start_logging(&config.log);
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let bound = TcpListener::bind(config.listen).await;
+    let listener = bound.map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-    app::run(&config, listener, shutdown, clock, random, announce).await?;
-    Ok(())
+    Ok(app::run(&config, listener, shutdown, clock, random, announce).await?)
 }
 
-/// Tells on the standard output where the gateway is, and where the setup string, but not what is in it.
+/// Tells where the gateway is, and where the setup string is, but not what is in it.
 fn announce(gateway: &Gateway) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(
-        out,
-        "{} listens at {}",
-        gateway.address().gateway,
-        gateway.address().url
-    );
+    let (mut out, at) = (io::stdout().lock(), gateway.address());
+    let _ = writeln!(out, "{} listens at {}", at.gateway, at.url);
     if let Some(file) = gateway.setup_file() {
         let _ = writeln!(out, "The setup string for `sealpost org init` is in {}", file.display());
     }
-    // Whoever waits for these lines reads them from a pipe.
     let _ = out.flush();
 }

@@ -101,7 +101,11 @@ fn stanza_of(transfer: &Transfer, sealed: &Sealed, command: &OpenCommand) -> Res
     Ok((kid, false))
 }
 
-fn check_state(transfer: &Transfer, now: u64) -> Result<(), Refusal> {
+/// Whether anything of the transfer may be released at `now` (unix seconds).
+///
+/// # Errors
+/// `expired`, `revoked` or `limit_reached`.
+pub fn check_state(transfer: &Transfer, now: u64) -> Result<(), Refusal> {
     match transfer.state(now) {
         TransferState::Available => Ok(()),
         TransferState::Expired => Err(ProblemKind::Expired.into()),

@@ -16,6 +16,8 @@ mod problem;
 mod router;
 mod seal;
 mod server;
+#[cfg(test)]
+mod tests;
 mod transfers;
 mod uploads;
 

@@ -10,6 +10,8 @@ use sealpost_proto::http_signature::parse_part_root;
 use sealpost_proto::id::{Hash, TransferId};
 use sealpost_proto::problem::ProblemKind;
 
+use tokio::time::Instant;
+
 use super::Api;
 use super::admit::WithJson;
 use super::problem::ApiError;
@@ -42,8 +44,9 @@ pub(super) async fn put_part(
     let root = part_root(&head).ok_or(ProblemKind::BadRequest)?;
     let mut upload = api.service.begin_part(&grant, transfer, number, len, root).await?;
     while let Some(bytes) = body.next().await? {
+        let begun = Instant::now();
         upload.write(bytes).await?;
-        body.forgive();
+        body.forgive(begun.elapsed());
     }
     if upload.finish().await? {
         Ok(StatusCode::CREATED)

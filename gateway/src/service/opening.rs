@@ -84,8 +84,21 @@ impl Service {
             commit,
             day: Day::of(release.sealed.expires_at),
         };
-        let share = self.ports.shares.take(&place, witness).await?;
-        Ok(Some(Base64(share.to_vec())))
+        match self.ports.shares.take(&place, witness).await {
+            Ok(share) => Ok(Some(Base64(share.to_vec()))),
+            Err(StoreError::NotFound) => Err(self.without_share(id).await),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why there is no share: the transfer may have ended just after its opening was written down. If not, the share is lost.
+    async fn without_share(&self, id: &TransferId) -> Error {
+        let transfer = match self.ports.views.transfer(id).await {
+            Ok(transfer) => transfer,
+            Err(error) => return error.into(),
+        };
+        let ended = transfer.and_then(|t| opening::check_state(&t, self.now()).err());
+        ended.map_or(Error::Store(StoreError::NotFound), Error::from)
     }
 
     /// Takes a recipient's receipt and countersigns it.
