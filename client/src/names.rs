@@ -1,8 +1,8 @@
 //! File names: from this computer into a manifest, and from a manifest onto this computer.
 //!
-//! Names in a manifest are flat and legal on every system (security.md 3.6). What lies in a folder is sent under its folders' names
-//! joined by " - ": `scans/2026/ct.dcm` becomes `scans - 2026 - ct.dcm`. What is not legal becomes `_`; what is there twice gets
-//! ` (2)` before its ending.
+//! Names in a manifest are flat and legal on every system (security.md 3.6). What lies in a folder that the user
+//! named keeps its name; what lies deeper is sent under the names of the folders between, joined by " - ": of `scans`, the file
+//! `scans/2026/ct.dcm` becomes `2026 - ct.dcm`. What is not legal becomes `_`; what is there twice gets ` (2)` before its ending.
 
 use std::collections::HashSet;
 use std::path::{Component, Path};

@@ -50,9 +50,8 @@ impl Input {
     /// [`Error::File`] or [`Error::Input`].
     pub fn add(&mut self, path: &Path) -> Result<(), Error> {
         let metadata = fs::metadata(path).map_err(|error| Error::file("read", path, error))?;
-        let base = base_name(path);
         if metadata.is_dir() {
-            return self.add_folder(path, &base);
+            return self.add_folder(path, Path::new(""));
         }
         if !metadata.is_file() {
             return Err(Error::Input(format!(
@@ -60,7 +59,7 @@ impl Input {
                 path.display()
             )));
         }
-        self.push(path, &base, &metadata);
+        self.push(path, path.file_name().unwrap_or_default().as_ref(), &metadata);
         Ok(())
     }
 
@@ -217,13 +216,6 @@ fn mtime(metadata: &Metadata) -> Option<i64> {
     i64::try_from(modified.as_secs()).ok()
 }
 
-/// The last component; of `.` and `..` the folder's real name.
-fn base_name(path: &Path) -> PathBuf {
-    let named = path.file_name().map(PathBuf::from);
-    let resolved = || path.canonicalize().ok()?.file_name().map(PathBuf::from);
-    named.or_else(resolved).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,11 +236,8 @@ mod tests {
         input.add(&scans).unwrap();
         input.add(&scans.join("z.txt")).unwrap();
         let names: Vec<&str> = input.files.iter().map(|file| file.name.as_str()).collect();
-        assert_eq!(
-            names,
-            ["scans - a_1.txt", "scans - b - c.txt", "scans - z.txt", "z.txt"]
-        );
-        assert!(input.files[0].is_renamed() && !input.files[3].is_renamed());
+        assert_eq!(names, ["a_1.txt", "b - c.txt", "z.txt", "z (2).txt"]);
+        assert!(input.files[0].is_renamed() && !input.files[2].is_renamed());
         #[cfg(unix)]
         assert_eq!(input.skipped, [scans.join("link")]);
         assert!(input.add(&dir.path().join("none")).is_err());

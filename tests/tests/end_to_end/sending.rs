@@ -66,14 +66,8 @@ fn folders_and_the_standard_input_arrive_under_flat_names() {
 
     let target = world.empty("provider");
     receive(&provider, &text(&sent, "/transfer"), &target);
-    assert_eq!(
-        names_in(&target),
-        ["from-the-lab.txt", "2026 - ct.dcm", "empty.txt"]
-    );
-    assert_eq!(
-        fs::read(target.join("2026 - ct.dcm")).expect("the image"),
-        image
-    );
+    assert_eq!(names_in(&target), ["2026 - ct.dcm", "empty.txt", "from-the-lab.txt"]);
+    assert_eq!(fs::read(target.join("2026 - ct.dcm")).expect("the image"), image);
     assert_eq!(fs::read(target.join("empty.txt")).expect("the empty file"), b"");
     assert_eq!(
         fs::read(target.join("from-the-lab.txt")).expect("the input"),
