@@ -1,7 +1,7 @@
 //! EDGE: routes, middleware, and handlers that translate and never decide.
 //!
 //! A handler admits the request, calls one use case and wraps its answer. What went wrong becomes a problem document in
-//! [`problem`] alone.
+//! `problem.rs` alone.
 
 mod admit;
 mod audit;
