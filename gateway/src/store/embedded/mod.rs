@@ -1,7 +1,7 @@
 //! Ledger, views, shares and vouched heads of a gateway on one machine (ADAPTERS of [`crate::store`]'s ports).
 //!
 //! Life of a commit: a caller queues its decision -> the one committer thread takes all that is queued -> each decision runs
-//! on the state as the ones before it left it -> one frame in the [`journal`] holds all their records -> one fdatasync (the
+//! on the state as the ones before it left it -> one frame in the `journal` holds all their records -> one fdatasync (the
 //! commit point) -> views show the effects -> callers get their answers. A reader never sees what is not durable yet: for
 //! aggregates in flight it gets what they were before.
 //!
