@@ -74,6 +74,20 @@ pub fn unbase64url_array<const N: usize>(text: &str) -> Result<[u8; N], Encoding
     bytes.try_into().map_err(|_| EncodingError)
 }
 
+/// A number in decimal: digits alone, no leading zeros, below 2^53 (every implementation holds it exactly).
+///
+/// # Errors
+/// Another spelling, or a larger number.
+pub fn decimal(text: &str) -> Result<u64, EncodingError> {
+    let is_canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
+    let number: u64 = text.parse().map_err(|_| EncodingError)?;
+    if is_canonical && number < 1 << 53 {
+        Ok(number)
+    } else {
+        Err(EncodingError)
+    }
+}
+
 /// Bytes that stand in JSON as padded base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Base64(pub Vec<u8>);
@@ -94,6 +108,27 @@ impl<'de> Deserialize<'de> for Base64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_has_one_spelling() {
+        assert_eq!(decimal("0"), Ok(0));
+        assert_eq!(decimal("9007199254740991"), Ok((1 << 53) - 1));
+        for bad in [
+            "",
+            "00",
+            "07",
+            "+7",
+            "-7",
+            " 7",
+            "7 ",
+            "0x7",
+            "7.0",
+            "9007199254740992",
+            "99999999999999999999",
+        ] {
+            assert_eq!(decimal(bad), Err(EncodingError), "{bad:?}");
+        }
+    }
 
     #[test]
     fn refuses_other_spellings_of_the_same_bytes() {

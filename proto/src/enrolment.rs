@@ -197,6 +197,13 @@ impl FromStr for EnrolmentString {
 }
 
 impl GatewayAddress {
+    /// Host and port as requests are signed for them: without the port when it is the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        let authority = self.url.strip_prefix("https://").unwrap_or(&self.url);
+        authority.strip_suffix(":443").unwrap_or(authority)
+    }
+
     fn fields(&self) -> String {
         let (pin, log) = (base64url(&self.pin), base64url(self.log.as_bytes()));
         format!("url={};gw={};pin={pin};log={log}", self.url, self.gateway)
@@ -302,6 +309,17 @@ mod tests {
         ] {
             assert!(bad.parse::<EnrolmentString>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn authority_has_no_port_of_the_scheme() {
+        let at = |url: &str| GatewayAddress {
+            url: url.into(),
+            ..string().at
+        };
+        assert_eq!(at("https://gw.example:8443").authority(), "gw.example:8443");
+        assert_eq!(at("https://gw.example:443").authority(), "gw.example");
+        assert_eq!(at("https://[::1]:8443").authority(), "[::1]:8443");
     }
 
     #[test]

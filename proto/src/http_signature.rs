@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use thiserror::Error;
 
 use crate::crypto::{self, SigningKey, sha256};
-use crate::encoding::{base64, hex, unbase64, unbase64_array, unhex_array};
+use crate::encoding::{base64, decimal, hex, unbase64_array, unhex_array};
 use crate::id::{Hash, PublicKey};
 
 /// Longest time between `created` and `expires`, in seconds.
@@ -260,10 +260,7 @@ fn parse_params(text: &str) -> Result<Params, HttpSignatureError> {
 }
 
 fn integer(value: &str) -> Result<u64, HttpSignatureError> {
-    if value.is_empty() || value.len() > 15 || !value.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(HttpSignatureError::Form);
-    }
-    value.parse().map_err(|_| HttpSignatureError::Form)
+    decimal(value).map_err(|_| HttpSignatureError::Form)
 }
 
 /// A quoted string without escapes: none of our values needs one.
@@ -329,10 +326,7 @@ impl std::str::FromStr for Seen {
         else {
             return Err(HttpSignatureError::Form);
         };
-        let root = unbase64(root)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(HttpSignatureError::Form)?;
+        let root = unbase64_array(root).map_err(|_| HttpSignatureError::Form)?;
         Ok(Self {
             origin: origin.to_owned(),
             size: integer(size)?,
@@ -493,6 +487,8 @@ mod tests {
         };
         assert_eq!(seen.to_string().parse(), Ok(seen.clone()));
         assert!(format!("{seen} x").parse::<Seen>().is_err());
+        let zeros = seen.to_string().replace(" 7 ", " 07 ");
+        assert!(zeros.parse::<Seen>().is_err(), "{zeros}");
         assert!("gw/directory -1 x".parse::<Seen>().is_err());
     }
 }

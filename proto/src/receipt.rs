@@ -9,10 +9,11 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::crypto::SigningKey;
-use crate::encoding::{base64, unbase64_array, unhex_array};
+use crate::encoding::{base64, decimal, unbase64_array, unhex_array};
 use crate::id::{GatewayId, Hash, PublicKey};
 use crate::key::note::{Note, NoteError};
-use crate::sealed::Reason;
+use crate::lines::{LineError, Lines};
+use crate::sealed::{Reason, SealBody};
 
 const FIRST_LINE: &str = "sealpost.dev/v1/receipt";
 
@@ -30,6 +31,12 @@ pub enum ReceiptError {
     Form,
 }
 
+impl From<LineError> for ReceiptError {
+    fn from(_: LineError) -> Self {
+        Self::Form
+    }
+}
+
 /// What every receipt states about its transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -45,6 +52,21 @@ pub struct Facts {
     pub sealed_at: u64,
     /// When the receipt was made, unix seconds.
     pub time: u64,
+}
+
+impl Facts {
+    /// The facts of a sealed transfer, stated at `time` (unix seconds).
+    #[must_use]
+    pub fn of(seal: &SealBody, time: u64) -> Self {
+        Self {
+            transfer: Hash::from_bytes(seal.header_hash),
+            root: Hash::from_bytes(seal.payload_root),
+            segments: seal.segments,
+            mic: Hash::from_bytes(seal.box_hash),
+            sealed_at: seal.sealed_at,
+            time,
+        }
+    }
 }
 
 /// Who signed a recipient's receipt, and with what.
@@ -165,8 +187,8 @@ impl Receipt {
     }
 
     fn parse(text: &str) -> Result<Self, ReceiptError> {
-        let mut lines = Lines(text.lines());
-        if lines.0.next() != Some(FIRST_LINE) {
+        let mut lines = Fields(Lines::new(text));
+        if lines.0.line()? != FIRST_LINE {
             return Err(ReceiptError::Form);
         }
         let kind = lines.value("kind")?;
@@ -289,17 +311,16 @@ impl std::fmt::Display for SignedReceipt {
     }
 }
 
-struct Lines<'a>(std::str::Lines<'a>);
+/// The lines of a receipt.
+struct Fields<'a>(Lines<'a>);
 
-impl<'a> Lines<'a> {
+impl<'a> Fields<'a> {
     fn value(&mut self, name: &str) -> Result<&'a str, ReceiptError> {
-        let line = self.0.next().ok_or(ReceiptError::Form)?;
-        let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' '));
-        value.ok_or(ReceiptError::Form)
+        Ok(self.0.value(name)?)
     }
 
     fn pair(&mut self, name: &str) -> Result<(&'a str, &'a str), ReceiptError> {
-        self.value(name)?.split_once(' ').ok_or(ReceiptError::Form)
+        Ok(self.0.pair(name)?)
     }
 
     fn signer(&mut self, (identity, device): (&str, &str)) -> Result<Signer, ReceiptError> {
@@ -350,7 +371,7 @@ fn bytes(text: &str) -> Result<[u8; 32], ReceiptError> {
 }
 
 fn number(text: &str) -> Result<u64, ReceiptError> {
-    text.parse().map_err(|_| ReceiptError::Form)
+    decimal(text).map_err(|_| ReceiptError::Form)
 }
 
 #[cfg(test)]

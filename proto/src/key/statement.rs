@@ -10,8 +10,9 @@ use thiserror::Error;
 
 use super::note::{Note, NoteError};
 use crate::crypto::{self, XWING_PUBLIC_KEY_LEN};
-use crate::encoding::{base64, hex, unbase64_array};
+use crate::encoding::{base64, decimal, hex, unbase64_array};
 use crate::id::{Hash, Kid, Label, OrgId, PublicKey};
+use crate::lines::{LineError, Lines};
 
 const PREFIX: &str = "sealpost.dev/v1/";
 const XWING: &str = "647a";
@@ -29,6 +30,12 @@ pub enum StatementError {
     /// A public key is not one that every implementation accepts.
     #[error("a key in the statement is not acceptable")]
     Key,
+}
+
+impl From<LineError> for StatementError {
+    fn from(_: LineError) -> Self {
+        Self::Form
+    }
 }
 
 /// The kinds of statements of v1 that exist so far.
@@ -275,7 +282,7 @@ impl Statement {
     }
 
     fn parse(text: &str) -> Result<Self, StatementError> {
-        let mut lines = Lines::new(text);
+        let mut lines = Fields(Lines::new(text));
         let kind = lines.kind()?;
         let org = lines.value("org")?.parse().map_err(|_| StatementError::Form)?;
         let label = match kind {
@@ -289,7 +296,7 @@ impl Statement {
             _ => Some(Hash::from_bytes(bytes(lines.value("prev")?)?)),
         };
         let body = lines.body(kind)?;
-        lines.end()?;
+        lines.0.end()?;
         Ok(Self {
             org,
             label,
@@ -366,22 +373,12 @@ impl std::fmt::Display for SignedStatement {
     }
 }
 
-/// Reads lines in the order in which the form has them.
-struct Lines<'a> {
-    rest: std::iter::Peekable<std::str::Split<'a, char>>,
-}
+/// The lines of a statement.
+struct Fields<'a>(Lines<'a>);
 
-impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
-        let body = text.strip_suffix('\n').unwrap_or(text);
-        Self {
-            rest: body.split('\n').peekable(),
-        }
-    }
-
+impl<'a> Fields<'a> {
     fn kind(&mut self) -> Result<StatementType, StatementError> {
-        let line = self.rest.next().ok_or(StatementError::Form)?;
-        match line.strip_prefix(PREFIX) {
+        match self.0.line()?.strip_prefix(PREFIX) {
             Some("org") => Ok(StatementType::Org),
             Some("registrar") => Ok(StatementType::Registrar),
             Some("member") => Ok(StatementType::Member),
@@ -391,22 +388,8 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The value of the next line, which must be `<name> <value>`.
     fn value(&mut self, name: &str) -> Result<&'a str, StatementError> {
-        let line = self.rest.next().ok_or(StatementError::Form)?;
-        let value = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(' '));
-        value.ok_or(StatementError::Form)
-    }
-
-    fn optional(&mut self, name: &str) -> Result<Option<&'a str>, StatementError> {
-        match self.rest.peek() {
-            Some(line) if line.starts_with(name) => self.value(name).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    fn end(&mut self) -> Result<(), StatementError> {
-        self.rest.next().map_or(Ok(()), |_| Err(StatementError::Form))
+        Ok(self.0.value(name)?)
     }
 
     fn key(&mut self, name: &str) -> Result<PublicKey, StatementError> {
@@ -414,7 +397,7 @@ impl<'a> Lines<'a> {
     }
 
     fn valid(&mut self) -> Result<Validity, StatementError> {
-        let (from, to) = self.value("valid")?.split_once(' ').ok_or(StatementError::Form)?;
+        let (from, to) = self.0.pair("valid")?;
         let valid = Validity {
             not_before: number(from)?,
             not_after: number(to)?,
@@ -445,7 +428,7 @@ impl<'a> Lines<'a> {
                 valid: self.valid()?,
             }),
             StatementType::Revoke => {
-                let (kind, key) = self.value("key")?.split_once(' ').ok_or(StatementError::Form)?;
+                let (kind, key) = self.0.pair("key")?;
                 let key = public_key(key)?;
                 let key = match kind {
                     "rk" => RevokedKey::Registrar(key),
@@ -474,7 +457,7 @@ impl<'a> Lines<'a> {
         }
         let encryption = EncryptionPublicKey::from_bytes(bytes(ek)?)?;
         let valid = self.valid()?;
-        let bundle = self.optional("bundle")?.map(number).transpose()?;
+        let bundle = self.0.optional("bundle")?.map(number).transpose()?;
         Ok(Body::Member {
             identity,
             epoch,
@@ -500,14 +483,8 @@ fn bytes<const N: usize>(text: &str) -> Result<[u8; N], StatementError> {
     unbase64_array(text).map_err(|_| StatementError::Form)
 }
 
-/// A decimal number without sign, leading zeros or more than 2^53 - 1.
 fn number(text: &str) -> Result<u64, StatementError> {
-    let is_canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
-    let value: u64 = text.parse().map_err(|_| StatementError::Form)?;
-    if !is_canonical || value >= 1 << 53 {
-        return Err(StatementError::Form);
-    }
-    Ok(value)
+    decimal(text).map_err(|_| StatementError::Form)
 }
 
 fn check_name(name: &str) -> Result<(), StatementError> {

@@ -1,7 +1,7 @@
 //! Checkpoints: the signed size and head of a log (C2SP tlog-checkpoint).
 
 use crate::crypto::SigningKey;
-use crate::encoding::{base64, unbase64_array};
+use crate::encoding::{base64, decimal, unbase64_array};
 use crate::id::{Hash, PublicKey};
 use crate::key::note::{Note, NoteError};
 
@@ -44,14 +44,11 @@ impl Checkpoint {
             return Err(NoteError::Form);
         }
         note.verify(origin, log_key)?;
-        let parsed: u64 = size.parse().map_err(|_| NoteError::Form)?;
-        if parsed.to_string() != size {
-            return Err(NoteError::Form);
-        }
+        let size = decimal(size).map_err(|_| NoteError::Form)?;
         let root = unbase64_array(root).map_err(|_| NoteError::Form)?;
         Ok(Self {
             origin: origin.to_owned(),
-            size: parsed,
+            size,
             root: Hash::from_bytes(root),
         })
     }
