@@ -1,22 +1,24 @@
 //! What a registrar does: invite people, see who has posted keys, and sign them in once the proof is right (security.md 4.4).
 //!
-//! The secret of an invitation is kept beside it at the gateway in a box that only the registrar's own key opens. With it the
-//! registrar checks the MAC over the posted keys; the gateway, which has neither, can plant no key of its own.
+//! The secret of an invitation is kept beside it at the gateway in a box that only the registrar's own key file makes and opens,
+//! bound to whom it is for and until when. With it the registrar checks the MAC over the posted keys; the gateway, which has
+//! neither, can plant no key of its own.
 
 use sealpost_proto::api::{InviteRequest, InviteState, InviteSummary, PostedKeys};
 use sealpost_proto::crypto::{constant_time_eq, sha256};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::enrolment::{EnrolmentString, Secret};
-use sealpost_proto::id::{Address, Hash, InviteId, Kid, Label, PublicKey};
-use sealpost_proto::key::{Body, SignedStatement, fingerprint};
-use sealpost_sealed::{FAST, open_secret, seal_secret};
+use sealpost_proto::id::{Address, Hash, InviteId, Label, PublicKey};
+use sealpost_proto::key::{Body, SignedStatement, Validity, fingerprint};
 
 use crate::account::Account;
-use crate::env::Env;
 use crate::error::Error;
+use crate::invite_box::{self, Terms};
 use crate::session::Session;
 
-const KID_LEN: usize = 32;
+/// Longest validity of posted keys that is signed, and latest end from now on, in seconds: what this client makes itself
+/// ([`crate::founding`]), and a day for clocks that differ.
+const MAX_VALIDITY: u64 = 366 * 86_400;
 
 /// Keys whose proof is right and that only lack the registrar's signature.
 #[derive(Debug)]
@@ -53,13 +55,20 @@ pub async fn invite(session: &Session, to: Address, lifetime: u64) -> Result<Enr
         secret: Secret::from_bytes(env.draw()),
     };
     let label = account.label_of(&string.to);
+    let expires_at = env.now() + lifetime;
+    let terms = Terms {
+        invite: &string.invite,
+        label: &label,
+        address: &string.to,
+        expires_at,
+    };
     let request = InviteRequest {
         invite: string.invite,
         label,
         address: string.to.clone(),
-        expires_at: env.now() + lifetime,
+        expires_at,
         auth_sha256: Hash::from_bytes(sha256(&[&*string.secret.invite_auth(&string.invite)])),
-        secret_box: Base64(seal_invite_secret(account, &string, &label, env)?),
+        secret_box: Base64(invite_box::seal(&account.state_key, terms, &string.secret, env)?),
     };
     session.api.invite(&request).await?;
     Ok(string)
@@ -79,11 +88,11 @@ pub async fn invitations(session: &Session) -> Result<Vec<InviteSummary>, Error>
     }
 }
 
-/// Checks everything that was posted to an invitation. None if nothing waits for confirmation.
+/// Checks everything that was posted to an invitation, at `now`. None if nothing waits for confirmation.
 ///
 /// # Errors
 /// [`Error::NotTheInvitee`] when a proof is missing.
-pub fn check_posted(account: &Account, invite: &InviteSummary) -> Result<Option<Confirmable>, Error> {
+pub fn check_posted(account: &Account, invite: &InviteSummary, now: u64) -> Result<Option<Confirmable>, Error> {
     if account.registrar.is_none() {
         return Err(Error::NotRegistrar);
     }
@@ -91,17 +100,36 @@ pub fn check_posted(account: &Account, invite: &InviteSummary) -> Result<Option<
         return Ok(None);
     };
     let refuse = |why| Error::NotTheInvitee(invite.address.clone(), why);
-    let secret = open_invite_secret(account, invite).ok_or_else(|| refuse("its secret does not open with your key"))?;
+    if account.label_of(&invite.address) != invite.label {
+        return Err(refuse("its address is not the one of its label"));
+    }
+    let secret = open_box(account, invite)
+        .ok_or_else(|| refuse("this key file did not make this invitation with this address and time"))?;
+    // The box vouches for the time limit. When the keys came is the gateway's word: one that lies about it gains nothing but time
+    // for the invited person, because the MAC below needs the secret all the same.
+    if posted.posted_at > invite.expires_at {
+        return Err(refuse("its keys came after its time"));
+    }
     let (member, device) = statements(account, &invite.label, posted).ok_or_else(|| refuse("its statements"))?;
     let (
         Body::Member {
-            identity, encryption, ..
+            identity,
+            encryption,
+            valid: member_valid,
+            ..
         },
-        Body::Device { key: device_key, .. },
+        Body::Device {
+            key: device_key,
+            valid: device_valid,
+            ..
+        },
     ) = (&member.statement().body, &device.statement().body)
     else {
         return Err(refuse("its statements"));
     };
+    if !is_usual(member_valid, now) || !is_usual(device_valid, now) {
+        return Err(refuse("its keys would be valid for more than a year"));
+    }
     let mac = secret.invite_mac(&invite.invite, &invite.label, identity, encryption, device_key);
     if !constant_time_eq(&mac, &posted.mac.0) {
         return Err(refuse("its MAC"));
@@ -115,6 +143,12 @@ pub fn check_posted(account: &Account, invite: &InviteSummary) -> Result<Option<
         member,
         device,
     }))
+}
+
+/// Whether keys are valid for no longer than this client would make them, from now on and in all.
+fn is_usual(valid: &Validity, now: u64) -> bool {
+    let length = valid.not_after.checked_sub(valid.not_before);
+    length.is_some_and(|length| length <= MAX_VALIDITY) && valid.not_after <= now.saturating_add(MAX_VALIDITY)
 }
 
 /// Signs checked keys as registrar and hands them to the directory.
@@ -149,104 +183,16 @@ fn statements(account: &Account, label: &Label, posted: &PostedKeys) -> Option<(
     (is_right && is_signed(&member) && is_signed(&device)).then_some((member, device))
 }
 
-/// `kid || HPKE box`, bound to the invitation and its label.
-fn seal_invite_secret(account: &Account, string: &EnrolmentString, label: &Label, env: &Env) -> Result<Vec<u8>, Error> {
-    let to = account.newest_encryption()?.key.public();
-    let info = box_info(&string.invite, label, &to.kid());
-    let sealed = seal_secret(FAST, to, &info, string.secret.as_bytes(), &mut env.rng());
-    let sealed = sealed.map_err(|_| Error::Internal("HPKE"))?;
-    Ok([&to.kid().as_bytes()[..], &sealed].concat())
-}
-
-fn open_invite_secret(account: &Account, invite: &InviteSummary) -> Option<Secret> {
-    let (kid, sealed) = invite.secret_box.0.split_first_chunk::<KID_LEN>()?;
-    let key = account.encryption_by_kid(&Kid::from_bytes(*kid))?;
-    let info = box_info(&invite.invite, &invite.label, key.kid());
-    let secret = open_secret(FAST, key, &info, sealed).ok()?;
-    Some(Secret::from_bytes(secret.as_slice().try_into().ok()?))
-}
-
-fn box_info(invite: &InviteId, label: &Label, kid: &Kid) -> Vec<u8> {
-    let parts: [&[u8]; 4] = [
-        b"sealpost/v1/invite-secret\0",
-        invite.as_bytes(),
-        label.as_bytes(),
-        kid.as_bytes(),
-    ];
-    parts.concat()
+/// The secret, if this key file sealed it for exactly what the gateway says of the invitation.
+fn open_box(account: &Account, invite: &InviteSummary) -> Option<Secret> {
+    let terms = Terms {
+        invite: &invite.invite,
+        label: &invite.label,
+        address: &invite.address,
+        expires_at: invite.expires_at,
+    };
+    invite_box::open(&account.state_key, terms, &invite.secret_box.0)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::enrolment::tests::{invited, posted};
-
-    fn summary(registrar: &Account, string: &EnrolmentString) -> InviteSummary {
-        let (_, request) = posted(string);
-        let label = registrar.label_of(&string.to);
-        InviteSummary {
-            invite: string.invite,
-            label,
-            address: string.to.clone(),
-            expires_at: u64::MAX,
-            state: InviteState::Posted,
-            secret_box: Base64(seal_invite_secret(registrar, string, &label, &Env::system()).unwrap()),
-            posted: Some(PostedKeys {
-                member: request.member,
-                device: request.device,
-                mac: request.mac,
-                posted_at: 1,
-            }),
-        }
-    }
-
-    #[test]
-    fn the_invitees_keys_can_be_confirmed() {
-        let (registrar, _, string) = invited();
-        let invite = summary(&registrar, &string);
-        let confirmable = check_posted(&registrar, &invite).unwrap().unwrap();
-        assert_eq!(confirmable.address, string.to);
-        let open = InviteSummary {
-            state: InviteState::Open,
-            posted: None,
-            ..invite
-        };
-        assert!(check_posted(&registrar, &open).unwrap().is_none());
-    }
-
-    #[test]
-    fn n104_keys_that_the_gateway_planted_are_refused() {
-        let (registrar, _, string) = invited();
-        let good = summary(&registrar, &string);
-        let guess = EnrolmentString {
-            secret: Secret::from_bytes([9; 32]),
-            ..string.clone()
-        };
-        let planted = summary(&registrar, &guess).posted;
-        let swapped_keys = InviteSummary {
-            posted: planted,
-            ..good.clone()
-        };
-        let mut mixed = good.clone();
-        mixed.posted.as_mut().unwrap().device = summary(&registrar, &string).posted.unwrap().device;
-        let mut other_invite = good.clone();
-        other_invite.invite = InviteId::from_bytes([7; 16]);
-        let (stranger, _, _) = invited();
-        let other_box = InviteSummary {
-            secret_box: summary(&stranger, &string).secret_box,
-            ..good
-        };
-        for bad in [swapped_keys, mixed, other_invite, other_box] {
-            let refused = check_posted(&registrar, &bad);
-            assert!(matches!(refused, Err(Error::NotTheInvitee(..))), "{refused:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_registrar_confirms() {
-        let (mut account, _, string) = invited();
-        let invite = summary(&account, &string);
-        account.registrar = None;
-        assert!(matches!(check_posted(&account, &invite), Err(Error::NotRegistrar)));
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ pub mod error;
 pub mod founding;
 pub mod home;
 pub mod inspect;
+mod invite_box;
 pub mod key_file;
 pub mod log;
 pub mod names;

@@ -71,7 +71,7 @@ pub struct InviteRequest {
     pub expires_at: u64,
     /// SHA-256 of `invite_auth`.
     pub auth_sha256: Hash,
-    /// The invitation's secret, HPKE-sealed to the registrar's own encryption key; opaque to the gateway.
+    /// The invitation's secret in a box that the registrar's own key file makes and opens; opaque to the gateway.
     pub secret_box: Base64,
 }
 

@@ -113,7 +113,7 @@ async fn confirm(session: &mut Session, addresses: &[Address], yes: bool) -> Res
     let wanted = |invite: &&InviteSummary| addresses.is_empty() || addresses.contains(&invite.address);
     let mut outcome = Outcome::default();
     for invite in invites.iter().filter(wanted) {
-        let result = match admin::check_posted(&session.account, invite) {
+        let result = match admin::check_posted(&session.account, invite, session.env.now()) {
             Ok(Some(confirmable)) => confirm_one(session, confirmable, yes).await,
             Ok(None) => continue,
             Err(error) => Err(error),
