@@ -28,6 +28,7 @@ pub mod records;
 pub mod send;
 pub mod session;
 pub mod status;
+pub mod text;
 pub mod time;
 pub mod transfers;
 pub mod verify;

@@ -10,6 +10,8 @@ use std::path::{Component, Path};
 use sealpost_sealed::{NameProblem, check_name};
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::text::is_deceptive;
+
 const MAX_LEN: usize = 255;
 /// Longest ending that survives when a name is shortened.
 const MAX_ENDING: usize = 16;
@@ -54,12 +56,13 @@ fn end_legally(mut name: String) -> String {
     name
 }
 
-/// A character that a name may hold, asked of the one list of rules.
+/// A character that a name may hold by the one list of rules, and that this client lets names hold: the rules allow some that hide
+/// or turn text, which would make one name look like another.
 fn is_legal_char(c: char) -> bool {
     let mut probe = String::from("a");
     probe.push(c);
     probe.push('a');
-    c != char::REPLACEMENT_CHARACTER && check_name(&probe) != Err(NameProblem::Character)
+    c != char::REPLACEMENT_CHARACTER && !is_deceptive(c) && check_name(&probe) != Err(NameProblem::Character)
 }
 
 /// `name` with `mark` before its ending, at most 255 bytes long.
@@ -164,6 +167,8 @@ mod tests {
         for (name, mended) in [
             ("a:b.txt", "a_b.txt"),
             ("a\u{202E}fdp.exe", "a_fdp.exe"),
+            ("a\u{200F}fdp\u{61C}.\u{200E}exe", "a_fdp_._exe"),
+            ("a\u{200B}b\u{FEFF}c\u{2028}d\u{2029}.txt", "a_b_c_d_.txt"),
             ("ends. .", "ends_"),
             ("CON.txt", "_CON.txt"),
             ("e\u{301}.txt", "\u{e9}.txt"),
@@ -208,6 +213,7 @@ mod tests {
             prop_assert_eq!(check_name(&mended), Ok(()), "{:?}", mended);
             prop_assert_eq!(check_name(&numbered(&mended, 7)), Ok(()));
             prop_assert_eq!(check_name(&for_saving(&name)), Ok(()));
+            prop_assert!(!for_saving(&name).chars().any(is_deceptive));
         }
     }
 }

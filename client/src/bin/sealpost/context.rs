@@ -72,7 +72,7 @@ impl People {
     pub(crate) fn name(&self, label: &Label) -> String {
         let short = || format!("person {}", label.to_string().chars().take(12).collect::<String>());
         self.address(label)
-            .map_or_else(short, |address| crate::output::printable(address.as_str()))
+            .map_or_else(short, |address| sealpost_client::text::line(address.as_str()))
     }
 
     /// A sender or none.

@@ -1,10 +1,11 @@
 //! What a command reports, for people or as one JSON document; and the only place that writes to the terminal.
 //!
-//! Texts of other people (names, notes) are shown without characters that could steer a terminal.
+//! Texts of other people (names, notes) go through [`sealpost_client::text`] first, so that they cannot steer a terminal or pass for
+//! lines of ours.
 
 use std::io::Write as _;
 
-use sealpost_client::Error;
+use sealpost_client::{Error, text};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Exit;
@@ -68,7 +69,7 @@ fn fail(exit: Exit, message: &str, json: bool) -> Exit {
         let error = error_json(exit, message);
         write_document(&Map::from_iter([("error".to_owned(), error)]));
     }
-    note(&format!("sealpost: {}", printable(message)));
+    note(&format!("sealpost: {}", text::line(message)));
     exit
 }
 
@@ -86,22 +87,13 @@ pub(crate) fn note(text: &str) {
 fn write_document(members: &Map<String, Value>) {
     let mut document = Map::from_iter([("schema".to_owned(), Value::from(SCHEMA))]);
     document.extend(members.clone());
-    write_out(&Value::Object(document).to_string());
+    write_out(&text::json(&Value::Object(document).to_string()));
 }
 
 fn write_out(text: &str) {
     let mut out = std::io::stdout().lock();
     // A reader that closed the pipe has what it wanted.
     let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
-}
-
-/// `text` without control characters and without those that turn the direction of text; line ends stay.
-pub(crate) fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if steers(c) { '\u{FFFD}' } else { c }).collect()
 }
 
 /// Bytes for people.
@@ -127,14 +119,6 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_of_others_cannot_steer_the_terminal() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\n\u{202E}c\r"),
-            "a\u{FFFD}[2Jb\n\u{FFFD}c\u{FFFD}"
-        );
-    }
 
     #[test]
     fn sizes_for_people() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sealpost_client::admin::{self, Confirmable};
-use sealpost_client::{Error, Session, platform, time};
+use sealpost_client::{Error, Session, platform, text, time};
 use sealpost_proto::api::{InviteState, InviteSummary, MAX_INVITE_LIFETIME};
 use sealpost_proto::id::Address;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::Admin;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::output::{Report, count, error_json, note, printable};
+use crate::output::{Report, count, error_json, note};
 use crate::secrets;
 
 pub(super) async fn run(context: &Context, args: Admin) -> Result<Report, Error> {
@@ -86,7 +86,7 @@ async fn list(session: &Session) -> Result<Report, Error> {
     for invite in &invites {
         text.push_str(&format!(
             "\n  {:<40} {}",
-            printable(invite.address.as_str()),
+            text::line(invite.address.as_str()),
             state(invite)
         ));
     }
@@ -132,7 +132,7 @@ async fn confirm_one(session: &Session, confirmable: Confirmable, yes: bool) -> 
     });
     let question = format!(
         "{}, keys posted {}\n  safety number with you: {}\nThe proof is right. Sign this person in?",
-        printable(confirmable.address.as_str()),
+        text::line(confirmable.address.as_str()),
         time::local(confirmable.posted_at),
         confirmable.safety_number,
     );
@@ -155,18 +155,18 @@ impl Outcome {
     fn add(&mut self, result: Result<Value, Error>) {
         match result {
             Ok(person) => {
-                let text = |name: &str| person.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let member = |name: &str| person.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
                 self.lines.push(format!(
                     "Confirmed {}, safety number {}",
-                    printable(&text("address")),
-                    text("safety_number")
+                    text::line(&member("address")),
+                    member("safety_number")
                 ));
                 self.confirmed.push(person);
             }
             Err(error) => {
                 let exit = Exit::from(&error);
                 self.first_failure.get_or_insert(exit);
-                self.lines.push(printable(&error.to_string()));
+                self.lines.push(text::line(&error.to_string()));
                 self.failed.push(error_json(exit, &error.to_string()));
             }
         }

@@ -1,12 +1,12 @@
 //! `audit list` and `audit verify`.
 
-use sealpost_client::{Error, audit, time};
+use sealpost_client::{Error, audit, text, time};
 use sealpost_proto::log::{Leaf, LeafOutcome};
 use serde_json::{Value, json};
 
 use crate::cli::Limit;
 use crate::context::{Context, People};
-use crate::output::{Report, count, printable};
+use crate::output::{Report, count};
 
 pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
     let mut session = context.session()?;
@@ -54,7 +54,7 @@ fn line(index: usize, leaf: &Leaf, people: &People) -> String {
     let person = |id: &str| id.parse().map_or_else(|_| shortened(id), |label| people.name(&label));
     let outcome = match &leaf.outcome {
         LeafOutcome::Ok => String::new(),
-        LeafOutcome::Denied(why) => format!("  denied: {}", printable(why)),
+        LeafOutcome::Denied(why) => format!("  denied: {}", text::line(why)),
     };
     let object = match leaf.object.kind.as_str() {
         "person" => person(&leaf.object.id),
@@ -65,10 +65,10 @@ fn line(index: usize, leaf: &Leaf, people: &People) -> String {
         time::local(leaf.t / 1000),
         leaf.event.name(),
         person(&leaf.actor.id),
-        printable(&leaf.object.kind),
+        text::line(&leaf.object.kind),
     )
 }
 
 fn shortened(id: &str) -> String {
-    printable(&id.chars().take(16).collect::<String>())
+    text::line(&id.chars().take(16).collect::<String>())
 }

@@ -1,11 +1,11 @@
 //! `directory list`: the people whom one can send to.
 
-use sealpost_client::Error;
+use sealpost_client::{Error, text};
 use sealpost_proto::key::fingerprint;
 use serde_json::{Value, json};
 
 use crate::context::{Context, People};
-use crate::output::{Report, printable};
+use crate::output::Report;
 
 pub(super) async fn list(context: &Context) -> Result<Report, Error> {
     let mut session = context.session()?;
@@ -14,7 +14,7 @@ pub(super) async fn list(context: &Context) -> Result<Report, Error> {
     let directory = session.mirror.directory();
     let own = session.account.identity.public();
     let now = session.env.now();
-    let mut text = format!("{} ({})", printable(directory.org_name()), directory.org());
+    let mut text = format!("{} ({})", text::line(directory.org_name()), directory.org());
     let mut items: Vec<Value> = Vec::new();
     for member in directory.members() {
         let is_self = member.identity == own;

@@ -1,14 +1,14 @@
 //! `inbox`: what can be said of transfers before they are opened.
 
 use sealpost_client::transfers::{List, short_id};
-use sealpost_client::{Error, Session, receive, time, verify};
+use sealpost_client::{Error, Session, receive, text, time, verify};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::id::Hash;
 use serde_json::{Value, json};
 
 use crate::cli::Limit;
 use crate::context::{Context, People};
-use crate::output::{Report, bytes, count, printable};
+use crate::output::{Report, bytes, count};
 
 pub(super) async fn run(context: &Context, args: &Limit) -> Result<Report, Error> {
     let mut session = context.session()?;
@@ -37,7 +37,7 @@ fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Re
     let overview = match verify::overview(summary, &session.account.at, &session.mirror) {
         Ok(overview) => overview,
         Err(error @ (Error::Rejected(_) | Error::Receipt(_))) => {
-            let line = format!("\n  {id}  NOT VALID: {}", printable(&error.to_string()));
+            let line = format!("\n  {id}  NOT VALID: {}", text::line(&error.to_string()));
             let item = json!({"transfer": summary.transfer, "valid": false, "problem": error.to_string()});
             return Ok((line, item));
         }

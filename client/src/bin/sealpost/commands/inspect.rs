@@ -2,7 +2,7 @@
 
 use sealpost_client::directory::DirectoryMirror;
 use sealpost_client::inspect::{ContainerFile, SenderCheck, read_share};
-use sealpost_client::{Error, time};
+use sealpost_client::{Error, text, time};
 use sealpost_proto::encoding::hex;
 use sealpost_proto::sealed::Stanza;
 use sealpost_sealed::Manifest;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Inspect;
 use crate::context::Context;
-use crate::output::{Report, bytes, count, printable};
+use crate::output::{Report, bytes, count};
 use crate::secrets;
 
 pub(super) fn run(context: &Context, args: &Inspect) -> Result<Report, Error> {
@@ -104,22 +104,43 @@ fn report(container: &ContainerFile, sender: SenderCheck, manifest: Option<&Mani
 
 fn contents(manifest: &Manifest) -> String {
     let mut text = format!("\nOpened and verified whole: {}", count(manifest.files.len(), "file"));
+    let mut fact = |name: &str, value: &str| text.push_str(&format!("\n  {name:<9} {value}"));
+    if let Some(subject) = &manifest.subject {
+        fact("subject", &text::line(subject));
+    }
     if let Some(note) = &manifest.note {
-        text.push_str(&format!(
-            "\n  note      {}",
-            printable(note).replace('\n', "\n            ")
-        ));
+        fact("note", &text::paragraph(note, 12));
     }
     for patient in &manifest.patients {
-        text.push_str(&format!(
-            "\n  patient   {} {}",
-            printable(&patient.system),
-            printable(&patient.value)
-        ));
+        let reference = format!("{} {}", patient.system, patient.value);
+        fact("patient", &text::line(reference.trim_start()));
     }
-    text.push_str(&format!("\n  purpose   {}", printable(&manifest.purpose)));
+    fact("purpose", &text::line(&manifest.purpose));
     for file in &manifest.files {
-        text.push_str(&format!("\n  {:>10}  {}", bytes(file.len), printable(&file.name)));
+        text.push_str(&format!("\n  {:>10}  {}", bytes(file.len), text::line(&file.name)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a sender writes, it stands in one line of its own, or behind the indent of a note.
+    #[test]
+    fn no_text_of_the_sender_passes_for_a_line_of_ours() {
+        let forged = "x\n  sender    confirmed\r\u{85}\u{2028}\u{1b}[1A\u{202e}";
+        let manifest: Manifest = serde_json::from_value(json!({
+            "v": 1, "subject": forged, "note": forged, "purpose": forged,
+            "patients": [{"system": forged, "value": forged}],
+            "disclosure": {"category": "", "basis": ""},
+            "files": [], "created": 1, "expires": 2,
+        }))
+        .unwrap();
+        let shown = contents(&manifest);
+        assert!(!shown.chars().any(|c| c != '\n' && text::is_deceptive(c)), "{shown:?}");
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 7, "{shown}");
+        assert!(!lines.iter().any(|line| line.starts_with("  sender")), "{shown}");
+    }
 }

@@ -53,7 +53,7 @@ pub(super) async fn init(context: &Context, args: OrgInit) -> Result<Report, Err
          Root key:    {} (move it offline now; without it no new registrar can ever be made)\n\
          There is no second way to these keys yet: back up both files and their passphrases.\n\
          Next: sealpost admin invite ADDRESS",
-        crate::output::printable(&args.name),
+        sealpost_client::text::line(&args.name),
         account.address,
         account.org,
         context.home.key_file().display(),

@@ -2,7 +2,7 @@
 
 use sealpost_client::receive::{self, KeepSealed, Options, Received};
 use sealpost_client::transfers::List;
-use sealpost_client::{Error, Session, verify};
+use sealpost_client::{Error, Session, text, verify};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::id::Hash;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::Receive;
 use crate::context::{Context, People};
 use crate::exit::Exit;
-use crate::output::{Report, bytes, count, error_json, printable};
+use crate::output::{Report, bytes, count, error_json};
 use crate::progress;
 
 pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Error> {
@@ -91,7 +91,7 @@ fn report(results: &[(&TransferSummary, Result<Received, Error>)], people: &Peop
                 if exit == Exit::Ok {
                     exit = code;
                 }
-                lines.push(format!("{}: {}", summary.transfer, printable(&error.to_string())));
+                lines.push(format!("{}: {}", summary.transfer, text::line(&error.to_string())));
                 failed.push(json!({"transfer": summary.transfer, "error": error_json(code, &error.to_string())}));
             }
         }
@@ -119,21 +119,21 @@ fn text(received: &Received, people: &People) -> String {
         count(received.files.len(), "file"),
         people.sender(received.sender.as_ref())
     );
-    let mut line = |name: &str, value: &str| {
-        let value = printable(value).replace('\n', "\n           ");
-        text.push_str(&format!("\n  {name:<8} {value}"));
-    };
+    let mut fact = |name: &str, value: &str| text.push_str(&format!("\n  {name:<8} {value}"));
     if let Some(subject) = &manifest.subject {
-        line("subject", subject);
+        fact("subject", &text::line(subject));
     }
     if let Some(note) = &manifest.note {
-        line("note", note);
+        fact("note", &text::paragraph(note, 11));
     }
     for patient in &manifest.patients {
         let bar = if patient.system.is_empty() { "" } else { "|" };
-        line("patient", &format!("{}{bar}{}", patient.system, patient.value));
+        fact(
+            "patient",
+            &text::line(&format!("{}{bar}{}", patient.system, patient.value)),
+        );
     }
-    line("purpose", &manifest.purpose);
+    fact("purpose", &text::line(&manifest.purpose));
     for file in &received.files {
         let path = file.path.display().to_string();
         let is_renamed = file.path.file_name() != Some(file.name.as_ref());
@@ -142,7 +142,7 @@ fn text(received: &Received, people: &People) -> String {
         } else {
             String::new()
         };
-        line("saved", &format!("{path}  {}{original}", bytes(file.len)));
+        fact("saved", &text::line(&format!("{path}  {}{original}", bytes(file.len))));
     }
     if !received.is_receipted {
         text.push_str("\n  The receipt could not be sent; it goes out with the next `sealpost inbox`.");

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use sealpost_client::send::{self, Draft, Input, Spool};
-use sealpost_client::{Error, platform, time};
+use sealpost_client::{Error, platform, text, time};
 use sealpost_proto::sealed::MAX_NOTE_LEN;
 use sealpost_sealed::Patient;
 use serde_json::json;
 
 use crate::cli::Send;
 use crate::context::Context;
-use crate::output::{Report, bytes, count, printable};
+use crate::output::{Report, bytes, count};
 use crate::progress;
 
 pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> {
@@ -61,10 +61,10 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
         )),
     );
     for (path, name) in &renamed {
-        text.push_str(&format!("\n  {} is called {}", path.display(), printable(name)));
+        text.push_str(&format!("\n  {} is called {}", shown(path), text::line(name)));
     }
     for path in &skipped {
-        text.push_str(&format!("\n  left out: {} (a link or a special file)", path.display()));
+        text.push_str(&format!("\n  left out: {} (a link or a special file)", shown(path)));
     }
     text.push_str("\nIt counts as delivered once `sealpost status` says verified.");
     let json = json!({
@@ -79,6 +79,11 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
         "left_out": skipped,
     });
     Ok(Report::done(text, json))
+}
+
+/// A path found in a folder: whoever put it there chose its name.
+fn shown(path: &Path) -> String {
+    text::line(&path.display().to_string())
 }
 
 fn collect(context: &Context, args: &Send) -> Result<Input, Error> {

@@ -2,14 +2,14 @@
 
 use sealpost_client::status::{self, Delivery, Missing, RecipientStatus, TransferStatus};
 use sealpost_client::transfers::{List, short_id};
-use sealpost_client::{Error, time};
+use sealpost_client::{Error, text, time};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use serde_json::{Value, json};
 
 use crate::cli::Status;
 use crate::context::{Context, People};
 use crate::exit::Exit;
-use crate::output::{Report, count, error_json, printable};
+use crate::output::{Report, count, error_json};
 
 pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Error> {
     let mut session = context.session()?;
@@ -49,7 +49,7 @@ struct Shown {
 
 impl Shown {
     fn add(&mut self, status: &TransferStatus, people: &People) {
-        let names: Vec<String> = status.files.iter().map(|name| printable(name)).collect();
+        let names: Vec<String> = status.files.iter().map(|name| text::line(name)).collect();
         self.text.push_str(&format!(
             "\n{}  sealed {}  expires {}  {}",
             short_id(&status.transfer),
@@ -69,7 +69,7 @@ impl Shown {
             ));
             if let Some(doubt) = &recipient.doubt {
                 self.failure.get_or_insert(Exit::NotValid);
-                self.text.push_str(&format!("\n    {}", printable(doubt)));
+                self.text.push_str(&format!("\n    {}", text::line(doubt)));
             }
         }
         let recipients: Vec<Value> = status.recipients.iter().map(|r| recipient_json(r, people)).collect();
@@ -90,14 +90,14 @@ impl Shown {
         self.text.push_str(&format!(
             "\n{}  NOT VALID: {}",
             short_id(&summary.transfer),
-            printable(&message)
+            text::line(&message)
         ));
         self.items
             .push(json!({"transfer": summary.transfer, "error": error_json(exit, &message)}));
     }
 
     fn add_missing(&mut self, missing: &Missing) {
-        let to: Vec<String> = missing.recipients.iter().map(|a| printable(a.as_str())).collect();
+        let to: Vec<String> = missing.recipients.iter().map(|a| text::line(a.as_str())).collect();
         let what = if missing.was_accepted {
             self.failure.get_or_insert(Exit::NotValid);
             "was accepted, and the gateway does not show it any more: tell your administrator"

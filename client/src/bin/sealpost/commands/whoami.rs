@@ -1,11 +1,11 @@
 //! `whoami`.
 
-use sealpost_client::{Error, Session};
+use sealpost_client::{Error, Session, text};
 use sealpost_proto::problem::ProblemKind;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::output::{Report, printable};
+use crate::output::Report;
 
 pub(super) async fn run(context: &Context) -> Result<Report, Error> {
     let mut session = context.session()?;
@@ -51,7 +51,7 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
         "confirmed" => format!("member, {}", roles.join(", ")),
         _ => "waits for confirmation by an administrator (`sealpost admin confirm`)".to_owned(),
     };
-    let name = printable(session.mirror.directory().org_name());
+    let name = text::line(session.mirror.directory().org_name());
     let space = if name.is_empty() { "" } else { " " };
     Ok(format!(
         "{}: {state}\n\
