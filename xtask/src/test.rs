@@ -22,9 +22,10 @@ pub(crate) fn run(options: Options) -> Outcome {
     }
     // The end-to-end tests run the real binaries, which lie beside the test binary once they are built.
     cargo("build --workspace --all-features --bins --locked")?;
+    // First, so that the last lines are those of the tests that matter most.
+    cargo("test --doc --workspace --all-features --locked")?;
     if has_subcommand("nextest") {
-        cargo("nextest run --workspace --all-features --locked --no-fail-fast")?;
-        return cargo("test --doc --workspace --all-features --locked");
+        return cargo("nextest run --workspace --all-features --locked --no-fail-fast");
     }
-    cargo("test --workspace --all-features --locked --no-fail-fast")
+    cargo("test --lib --bins --tests --workspace --all-features --locked --no-fail-fast")
 }
