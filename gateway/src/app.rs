@@ -36,6 +36,9 @@ use crate::worker::{Position, Sweep, SweepError, SweepPorts};
 /// Name of this gateway process in audit leaves; there is one process on one machine.
 const NODE: &str = "1";
 
+/// Time after which a connection without a request in flight is closed (security.md 8).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Why a gateway did not start, or had to end.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -157,6 +160,9 @@ impl Gateway {
         };
         let limits = ServerLimits {
             connections: config.limits.connections,
+            connections_per_address: config.limits.connections_per_address,
+            exempt_loopback: config.limits.exempt_loopback,
+            idle_timeout: IDLE_TIMEOUT,
             shutdown_deadline: Duration::from_secs(config.shutdown_deadline),
         };
         Ok(Self {

@@ -69,6 +69,10 @@ pub struct Limits {
     pub transfer_bytes: u64,
     /// Connections at once. Default 256.
     pub connections: usize,
+    /// Connections at once from one address (IPv4 /32, IPv6 /64). Default 64.
+    pub connections_per_address: usize,
+    /// Whether connections from this machine are not counted by address. Default true.
+    pub exempt_loopback: bool,
     /// Seconds for a request, but for the upload of a part, which must keep a least rate instead. Default 30.
     pub request_deadline: u64,
 }
@@ -127,6 +131,8 @@ impl Default for Limits {
         Self {
             transfer_bytes: 100 << 30,
             connections: 256,
+            connections_per_address: 64,
+            exempt_loopback: true,
             request_deadline: 30,
         }
     }
@@ -169,7 +175,8 @@ impl Config {
         if self.tls.certificate.is_some() != self.tls.private_key.is_some() {
             return refuse("tls", "certificate and private_key belong together");
         }
-        if self.limits.connections == 0 || self.limits.request_deadline == 0 {
+        let limits = &self.limits;
+        if limits.connections == 0 || limits.connections_per_address == 0 || limits.request_deadline == 0 {
             return refuse("limits", "nothing could be served with a limit of 0");
         }
         if self.limits.transfer_bytes > PADDED_LIMIT {
@@ -241,7 +248,7 @@ mod tests {
         };
         assert_eq!(load(&settings, &[]).unwrap(), expected);
         let keys = settings.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 12, "a key is missing in the sample or here");
+        assert_eq!(keys, 14, "a key is missing in the sample or here");
     }
 
     #[test]
@@ -272,6 +279,7 @@ mod tests {
             "public_url = \"https://gw/path\"",
             "listen = \"nowhere\"",
             "[limits]\nconnections = 0",
+            "[limits]\nconnections_per_address = 0",
             "[log]\nlevel = \"loud\"",
             "not toml",
         ] {

@@ -1,5 +1,6 @@
 //! Sockets: accepting, TLS, HTTP/1.1 and HTTP/2 with bounded memory, and an end that does not wait for stuck clients.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,11 +15,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
+use self::activity::{Activity, answering};
+use self::addresses::{Addresses, Place};
 use super::middleware::Peer;
 
-/// Time for a TLS handshake, and for the head of a request.
+mod activity;
+mod addresses;
+
+/// Time for a TLS handshake together with the wait for room, for the head of a request, and of HTTP/1.1, where hyper has one
+/// clock for both, for the pause before the next one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of one stream, and of one connection, that may be on their way before they are read: enough for a fast network, and
@@ -40,6 +48,12 @@ const PING: Duration = Duration::from_secs(30);
 pub struct ServerLimits {
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
+    /// Connections at once from one address (IPv4 /32, IPv6 /64); more are closed at once.
+    pub connections_per_address: usize,
+    /// Whether connections from this machine are not counted by address.
+    pub exempt_loopback: bool,
+    /// Time after which a connection without a request in flight is closed.
+    pub idle_timeout: Duration,
     /// Time for requests that run when the gateway stops.
     pub shutdown_deadline: Duration,
 }
@@ -51,6 +65,33 @@ pub struct Server {
     tls: TlsAcceptor,
     limits: ServerLimits,
     http: Arc<Builder<TokioExecutor>>,
+    doors: Doors,
+}
+
+/// Who comes in: one machine has its share alone, and whoever has not finished a handshake takes no connection's room.
+#[derive(Debug)]
+struct Doors {
+    addresses: Arc<Addresses>,
+    handshakes: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+}
+
+impl Doors {
+    fn new(limits: &ServerLimits) -> Self {
+        Self {
+            addresses: Addresses::new(limits.connections_per_address, limits.exempt_loopback),
+            handshakes: Arc::new(Semaphore::new(limits.connections.div_ceil(2))),
+            connections: Arc::new(Semaphore::new(limits.connections)),
+        }
+    }
+}
+
+/// A socket whose handshake may begin.
+struct Arrived {
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    handshake: OwnedSemaphorePermit,
 }
 
 impl Server {
@@ -60,6 +101,7 @@ impl Server {
         Self {
             router,
             tls: TlsAcceptor::from(tls),
+            doors: Doors::new(&limits),
             limits,
             http: Arc::new(http_builder()),
         }
@@ -67,15 +109,14 @@ impl Server {
 
     /// Serves until `shutdown` is ready, then lets running requests end until the deadline.
     pub async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let permits = Arc::new(Semaphore::new(self.limits.connections));
         let (stop, stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                (socket, peer, permit) = accept(&listener, &permits) => {
-                    connections.spawn(self.connection(socket, peer, permit, stopping.clone()));
+                arrived = accept(&listener, &self.doors) => {
+                    connections.spawn(self.connection(arrived, stopping.clone()));
                 }
                 Some(_) = connections.join_next() => {}
             }
@@ -96,27 +137,30 @@ impl Server {
     /// One connection, from its handshake to its end.
     fn connection(
         &self,
-        socket: TcpStream,
-        peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        arrived: Arrived,
         mut stopping: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (router, tls, http) = (self.router.clone(), self.tls.clone(), Arc::clone(&self.http));
+        let (room, idle_timeout) = (Arc::clone(&self.doors.connections), self.limits.idle_timeout);
         async move {
-            let _permit = permit;
-            let handshake = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(socket));
-            let stream = tokio::select! {
-                shaken = handshake => shaken,
+            let (peer, _place) = (arrived.peer, arrived.place);
+            let shaken = tokio::select! {
+                shaken = shake_hands(&tls, arrived.socket, room) => shaken,
                 () = stopped(&mut stopping) => return,
             };
-            let Ok(Ok(stream)) = stream else {
+            drop(arrived.handshake);
+            let Some((stream, _permit)) = shaken else {
                 tracing::debug!("a TLS handshake failed");
                 return;
             };
+            let activity = Activity::new();
+            let counting = activity.clone();
             let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let in_flight = counting.begin();
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(Peer(peer.ip()));
-                router.clone().oneshot(request)
+                let answer = router.clone().oneshot(request);
+                async move { Ok::<_, Infallible>(answering(answer.await?, in_flight)) }
             });
             let connection = http.serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
@@ -126,6 +170,14 @@ impl Server {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
+                () = activity.idle_for(idle_timeout) => {
+                    connection.as_mut().graceful_shutdown();
+                    // A request may just have come; and whoever does not answer the farewell is cut off.
+                    tokio::select! {
+                        result = connection => result,
+                        () = activity.idle_for(HEAD_TIMEOUT) => Ok(()),
+                    }
+                }
             };
             if let Err(error) = result {
                 tracing::debug!(%error, "a connection ended early");
@@ -134,25 +186,48 @@ impl Server {
     }
 }
 
+/// A TLS handshake, and room for the connection; none if it fails or takes too long.
+async fn shake_hands(
+    tls: &TlsAcceptor,
+    socket: TcpStream,
+    room: Arc<Semaphore>,
+) -> Option<(TlsStream<TcpStream>, OwnedSemaphorePermit)> {
+    let shaken = async {
+        let stream = tls.accept(socket).await.ok()?;
+        Some((stream, room.acquire_owned().await.ok()?))
+    };
+    tokio::time::timeout(HEAD_TIMEOUT, shaken).await.ok().flatten()
+}
+
 /// Ready when the gateway stops.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error says that the sender is gone, which is the same.
     drop(stopping.wait_for(|stop| *stop).await);
 }
 
-/// The next connection, once there is room for it. A failure to accept (too many files, a peer gone) is not the end.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+/// The next connection, once there is room for its handshake. One of an address that has its share is closed at once. A
+/// failure to accept (too many files, a peer gone) is not the end.
+async fn accept(listener: &TcpListener, doors: &Doors) -> Arrived {
     loop {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
+        let Ok(handshake) = Arc::clone(&doors.handshakes).acquire_owned().await else {
             // The semaphore is never closed.
             std::future::pending::<()>().await;
             continue;
         };
         match listener.accept().await {
             Ok((socket, peer)) => {
+                let Some(place) = doors.addresses.admit(peer.ip()) else {
+                    tracing::debug!("closing a connection of an address that has its share");
+                    continue;
+                };
                 // Without it small answers wait for the peer's acknowledgements.
                 let _ = socket.set_nodelay(true);
-                return (socket, peer, permit);
+                return Arrived {
+                    socket,
+                    peer,
+                    place,
+                    handshake,
+                };
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

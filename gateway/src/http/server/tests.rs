@@ -1,4 +1,4 @@
-//! The end of a server: nobody can hold it up.
+//! Who comes in, and the end of a server: nobody can keep others out or hold it up.
 
 use std::time::Instant;
 
@@ -13,6 +13,8 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 use crate::config;
 use crate::tls::{server_tls, tests::client_of};
+
+const IDLE: Duration = Duration::from_secs(1);
 
 struct Running {
     address: SocketAddr,
@@ -30,6 +32,9 @@ async fn start(router: Router, deadline: Duration) -> Running {
     let address = listener.local_addr().unwrap();
     let limits = ServerLimits {
         connections: 8,
+        connections_per_address: 3,
+        exempt_loopback: false,
+        idle_timeout: IDLE,
         shutdown_deadline: deadline,
     };
     let (stop, stopped) = oneshot::channel();
@@ -107,4 +112,78 @@ async fn what_runs_may_end_and_what_idles_is_closed_at_once() {
         begun.elapsed() < Duration::from_secs(10),
         "the idle connection did not hold it up"
     );
+}
+
+/// Whether the server closes this socket without a byte.
+async fn is_closed(socket: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    let read = tokio::time::timeout(Duration::from_secs(5), socket.read(&mut byte)).await;
+    matches!(read, Ok(Ok(0) | Err(_)))
+}
+
+#[tokio::test]
+async fn one_address_gets_its_share_and_no_more() {
+    let running = start(
+        Router::new().route("/", get(|| async { "hello" })),
+        Duration::from_secs(1),
+    )
+    .await;
+    let mut answered = running.ask("/").await;
+    let mut hello = vec![0; 512];
+    assert!(answered.read(&mut hello).await.unwrap() > 0);
+    let _silent = [
+        TcpStream::connect(running.address).await.unwrap(),
+        TcpStream::connect(running.address).await.unwrap(),
+    ];
+    let mut fourth = TcpStream::connect(running.address).await.unwrap();
+    assert!(is_closed(&mut fourth).await, "before any handshake");
+    drop(answered);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut again = running.ask("/").await;
+    assert!(again.read(&mut hello).await.unwrap() > 0, "a place was free again");
+}
+
+#[test]
+fn handshakes_leave_room_for_connections() {
+    let limits = ServerLimits {
+        connections: 256,
+        connections_per_address: 64,
+        exempt_loopback: true,
+        idle_timeout: IDLE,
+        shutdown_deadline: Duration::ZERO,
+    };
+    let doors = Doors::new(&limits);
+    assert!(doors.handshakes.available_permits() < doors.connections.available_permits());
+    assert!(
+        doors.handshakes.available_permits() > limits.connections_per_address,
+        "one address cannot take all handshakes"
+    );
+}
+
+/// HTTP/2 without a request: what a client does that only wants to take room. It answers pings, and so seems to be alive.
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed() {
+    let running = start(Router::new(), Duration::from_secs(1)).await;
+    let socket = TcpStream::connect(running.address).await.unwrap();
+    let name = ServerName::try_from("gw.example").unwrap();
+    let mut stream = running.connector.connect(name, socket).await.unwrap();
+    let begun = Instant::now();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let answers = async {
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let mut payload = vec![0; usize::from(head[2])];
+            stream.read_exact(&mut payload).await.unwrap();
+            let (is_ping, is_answer) = (head[3] == 6, head[4] & 1 == 1);
+            if is_ping && !is_answer {
+                head[4] = 1;
+                stream.write_all(&[&head[..], &payload].concat()).await.unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(IDLE * 8, answers).await.expect("it was closed");
+    assert!(begun.elapsed() >= IDLE);
 }
