@@ -31,7 +31,7 @@ use crate::store::fs::FsBlobs;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
-use crate::worker::{Position, Sweep, SweepError, SweepPorts};
+use crate::worker::{Position, Sweep, SweepPorts};
 
 /// Name of this gateway process in audit leaves; there is one process on one machine.
 const NODE: &str = "1";
@@ -57,11 +57,6 @@ pub enum RunError {
     /// The state cannot be read.
     #[error("the gateway's state cannot be read: {0}. The log says more.")]
     Store(#[from] StoreError),
-    /// What is due to be destroyed could not be.
-    #[error(
-        "what has expired could not be destroyed ({0}), so the gateway does not serve. Repair the disk and start again."
-    )]
-    Sweep(#[from] SweepError),
     /// The socket is not usable.
     #[error("the socket cannot be used: {0}")]
     Socket(#[from] io::Error),
@@ -96,7 +91,6 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, RunError> {
-        let started_at = clock.now_millis() / 1000;
         let url = config.url(listener.local_addr()?.port());
         let data = PrivateFolder::open(&config.data_dir)?;
         let ring = PrivateFolder::open(&config.ring_folder())?;
@@ -106,6 +100,9 @@ impl Gateway {
         let blobs = Arc::new(FsBlobs::open(&data)?);
         let ledger = EmbeddedLedger::open(&data, NODE, Arc::clone(&clock), Arc::clone(&random))?;
         let ledger = Arc::new(ledger);
+        // Now that the folders are locked no other process answers any more.
+        let started_at = clock.now_millis() / 1000;
+        let ahead = ledger.organisation().await?.ahead.clone();
         let signers = Arc::new(Signers::open(&identity, &ledger, &ring).await?);
         let tls = server_tls(&config.tls, &keys, host_of(&url))?;
         let address = GatewayAddress {
@@ -127,11 +124,12 @@ impl Gateway {
             wake: Arc::clone(&wake),
             share_gate: Arc::clone(&share_gate),
         });
-        sweep.once().await?;
+        sweep.once_or_log().await;
         let settings = Settings {
             authority: authority_of(&address.url).to_owned(),
             gateway: identity.gateway.clone(),
             started_at,
+            ahead,
         };
         let gatekeeper = Gatekeeper::new(settings, ledger.clone(), ledger.clone(), Arc::clone(&clock));
         let service = Service::new(Ports {

@@ -12,6 +12,27 @@ use crate::id::{Address, GatewayId, Hash, InviteId, Kid, Label, OpeningId, Publi
 /// Largest JSON body of a request.
 pub const MAX_JSON_BODY: usize = 1 << 20;
 
+/// Longest body of a request of a device that no statement names yet, in bytes: `POST /v1/org` and `POST /v1/enrol/redeem`.
+pub const MAX_NEWCOMER_BODY: usize = 32 << 10;
+
+/// Longest body of a request to open, in bytes.
+pub const MAX_OPEN_BODY: usize = 512;
+
+/// Most live openings of one transfer by one device.
+pub const MAX_LIVE_OPENINGS: usize = 16;
+
+/// Most live devices of one person.
+pub const MAX_DEVICES: usize = 16;
+
+/// Most statements in one request.
+pub const MAX_STATEMENTS: usize = 16;
+
+/// Longest validity of a `member` or `device` statement, in seconds.
+pub const MAX_VALIDITY: u64 = 366 * 86_400;
+
+/// Largest difference between the time of a seal and the gateway's clock when it is handed over, in seconds.
+pub const MAX_SEAL_AGE: u64 = 600;
+
 /// Largest body of `POST /v1/transfers/{id}/seal`: block, manifest box and a small part with their frames.
 pub const MAX_SEAL_BODY: usize = 20 << 20;
 

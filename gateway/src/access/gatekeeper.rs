@@ -1,5 +1,6 @@
 //! From a signed request to a grant: form, freshness, signature, device, nonce, what the caller has seen, policy, body.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sealpost_proto::http_signature::{MAX_SKEW, Params, Seen, content_digest_matches};
@@ -12,7 +13,7 @@ use super::nonces::Nonces;
 use super::policy::permits;
 use super::{AccessError, Action, Grant, Head, Role, head};
 use crate::clock::Clock;
-use crate::domain::{Effects, Organisation, Requester, object};
+use crate::domain::{Change, Effects, Key, Organisation, Requester, Stamp, object};
 use crate::store::ledger::{Ledger, transact};
 use crate::store::views::Views;
 
@@ -23,9 +24,15 @@ pub struct Settings {
     pub authority: String,
     /// The gateway's id.
     pub gateway: GatewayId,
-    /// When the process started, unix seconds: what was signed before may have been used before.
+    /// When the process started, unix seconds: what was signed until then may have been used before.
     pub started_at: u64,
+    /// Devices whose clock was ahead before that, and until when they may have signed, unix seconds.
+    pub ahead: BTreeMap<PublicKey, u64>,
 }
+
+/// How far ahead a note about a device whose clock is ahead reaches, in seconds: for so long it needs no other, and for so
+/// long, at most, that device is refused after a restart. Shorter than clients try again.
+const AHEAD: u64 = 5;
 
 /// Recognises callers.
 #[expect(missing_debug_implementations, reason = "the ports it holds have none")]
@@ -121,6 +128,7 @@ impl Gatekeeper {
             .unwrap_or_else(PoisonError::into_inner)
             .take(&device.key, verified.params.nonce, now)?;
         self.check_seen(&organisation, &verified.seen)?;
+        self.note_ahead(&organisation, &verified.params, now).await?;
         let requester = Requester {
             actor: Actor {
                 kind: "member".to_owned(),
@@ -196,7 +204,8 @@ impl Gatekeeper {
         if params.created.abs_diff(now) > MAX_SKEW || now > params.expires.saturating_add(MAX_SKEW) {
             return Err(AccessError::ClockSkew { now });
         }
-        if params.created < self.settings.started_at {
+        let before = self.settings.ahead.get(&params.key).copied().unwrap_or_default();
+        if params.created <= self.settings.started_at.max(before) {
             return Err(ProblemKind::Replayed.into());
         }
         let base = signature.verify(&covered).map_err(head::refused)?;
@@ -206,6 +215,28 @@ impl Gatekeeper {
             base,
             seen: seen.ok_or(ProblemKind::BadRequest)?,
         })
+    }
+
+    /// Writes down that a device signs with a time that is still to come, before it is answered: nonces are forgotten at the end
+    /// of the process, and this signature would be fresh again after the next start.
+    async fn note_ahead(&self, organisation: &Organisation, params: &Params, now: u64) -> Result<(), AccessError> {
+        let noted = organisation.ahead.get(&params.key).copied().unwrap_or_default();
+        if params.created <= now.max(noted) {
+            return Ok(());
+        }
+        let (device, until) = (params.key, params.created + AHEAD);
+        let decide = move |_: &_, at: Stamp| {
+            let at = at.seconds();
+            (
+                (),
+                Effects {
+                    changes: vec![Change::DeviceAhead { device, until, at }],
+                    leaves: Vec::new(),
+                },
+            )
+        };
+        let written = transact(self.ledger.as_ref(), vec![Key::Organisation], decide).await;
+        written.map(|_| ()).map_err(AccessError::Audit)
     }
 
     /// Refuses to answer a caller who has seen more of the directory than there is, or something else: this gateway was

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -96,6 +97,7 @@ fn door() -> Door {
         authority: AUTHORITY.to_owned(),
         gateway: clinic.gateway.clone(),
         started_at: NOW - 30,
+        ahead: BTreeMap::new(),
     };
     let gatekeeper = Gatekeeper::new(settings, double.clone(), double.clone(), clock.clone());
     Door {

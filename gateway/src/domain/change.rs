@@ -72,6 +72,15 @@ pub enum Change {
         /// The invitation to which it was posted.
         invite: InviteId,
     },
+    /// A device whose clock is ahead signs requests; after a restart those up to `until` count as used.
+    DeviceAhead {
+        /// The device.
+        device: PublicKey,
+        /// Until when, unix seconds.
+        until: u64,
+        /// When this was noted, unix seconds.
+        at: u64,
+    },
     /// A registrar confirmed what was posted.
     InviteConfirmed {
         /// The invitation.
@@ -131,7 +140,8 @@ pub enum Change {
         transfer: TransferId,
         /// The opening.
         opening: OpeningId,
-        /// The kept request: signature base, LF, body.
+        /// The kept request of a record that was written while repetitions were kept; now the leaf has its hash alone.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         request: String,
     },
     /// A recipient's receipt was countersigned.
@@ -193,7 +203,8 @@ impl Change {
             Self::OrganisationFounded { .. }
             | Self::StatementTaken { .. }
             | Self::AddressBound { .. }
-            | Self::DeviceWaiting { .. } => Key::Organisation,
+            | Self::DeviceWaiting { .. }
+            | Self::DeviceAhead { .. } => Key::Organisation,
             Self::InviteCreated { invite, .. }
             | Self::InvitePosted { invite, .. }
             | Self::InviteConfirmed { invite } => Key::Invite(*invite),

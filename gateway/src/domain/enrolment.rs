@@ -10,6 +10,7 @@ use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 
 use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
+use super::statements::check_validity;
 use super::{Change, Invite, Loaded, Organisation};
 
 /// Longest sealed copy of an invitation's secret: an X-Wing box of 32 bytes is far shorter.
@@ -115,6 +116,7 @@ fn check_posted(
         let statement = signed.statement();
         let is_first = statement.seq == 1 && statement.label == Some(invite.label) && statement.org == directory.org();
         ensure(is_first, refused)?;
+        check_validity(signed)?;
     }
     let Body::Member {
         identity,

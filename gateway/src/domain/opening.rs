@@ -3,7 +3,7 @@
 //! An opening is bound to the device that drew its id, good for 24 hours or until it is verified, repeatable, and counted once
 //! against the limit of a recipient. The sender's own copy is not counted.
 
-use sealpost_proto::api::{OpenRequest, TransferState};
+use sealpost_proto::api::{MAX_LIVE_OPENINGS, OpenRequest, TransferState};
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::id::{Hash, Kid, OpeningId, TransferId};
 use sealpost_proto::key::TrustedDevice;
@@ -27,7 +27,7 @@ pub struct OpenCommand {
     pub request: OpenRequest,
     /// The device that signed.
     pub by: TrustedDevice,
-    /// What is kept of the request: signature base, LF, body.
+    /// The request, of which the first of an opening is kept: signature base, LF, body.
     pub kept: String,
 }
 
@@ -45,8 +45,8 @@ pub struct Release {
 /// Makes an opening, or repeats a live one of the same device.
 ///
 /// # Errors
-/// `not_found` for strangers; for parties `expired`, `revoked`, `limit_reached`, and `conflict` when the opening id is another
-/// device's, or ended.
+/// `not_found` for strangers; for parties `expired`, `revoked`, `limit_reached`, `conflict` when the opening id is another
+/// device's, or ended, and `too_many_requests` when the device has too many live openings of it.
 pub fn open(loaded: &Loaded, at: Stamp, command: &OpenCommand, by: &Requester) -> Decision<Release> {
     let now = at.seconds();
     let device = founded(loaded)?
@@ -69,6 +69,8 @@ pub fn open(loaded: &Loaded, at: Stamp, command: &OpenCommand, by: &Requester) -
                 !is_counted || is_left(transfer, sealed, command),
                 ProblemKind::LimitReached,
             )?;
+            let live = transfer.live_openings(&command.by.key, now);
+            ensure(live < MAX_LIVE_OPENINGS, ProblemKind::TooManyRequests)?;
             (opened(command, now, is_counted), EventType::TransferOpened, now)
         }
     };
@@ -135,7 +137,7 @@ fn reopened(command: &OpenCommand) -> Change {
     Change::TransferReopened {
         transfer: command.transfer,
         opening: command.request.opening,
-        request: command.kept.clone(),
+        request: String::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The organisation of this gateway: its directory with the log behind it, and the addresses behind the labels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sealpost_proto::id::{Address, Hash, InviteId, Label, OrgId, PublicKey};
@@ -31,6 +31,10 @@ pub struct Organisation {
     pub statements: Vec<Arc<LoggedStatement>>,
     /// Devices of invitees who wait for a registrar.
     pub waiting: BTreeMap<PublicKey, InviteId>,
+    /// Until when (unix seconds) devices whose clock is ahead may have signed, so that a restart forgets no such request.
+    pub ahead: BTreeMap<PublicKey, u64>,
+    /// Devices that were announced for a person, revoked or not.
+    devices: BTreeMap<Label, BTreeSet<PublicKey>>,
     by_hash: HashMap<Hash, usize>,
     tree: Tree,
     /// Heads of the directory log at sizes 1, 2, ...
@@ -84,6 +88,18 @@ impl Organisation {
         self.owner == Some(*label)
     }
 
+    /// Devices that were announced for this label, revoked or not.
+    pub fn devices_of(&self, label: &Label) -> impl Iterator<Item = PublicKey> {
+        self.devices.get(label).into_iter().flatten().copied()
+    }
+
+    /// Notes that a device may have signed requests until `until`; what lies behind `now` is told by the clock. Unix seconds.
+    pub(super) fn note_ahead(&mut self, device: PublicKey, until: u64, now: u64) {
+        self.ahead.retain(|_, until| *until >= now);
+        let noted = self.ahead.entry(device).or_default();
+        *noted = until.max(*noted);
+    }
+
     /// Takes the organisation that was founded.
     pub(super) fn found(&mut self, org: OrgId, owner: Label) {
         self.directory = Some(Directory::new(org));
@@ -107,6 +123,9 @@ impl Organisation {
         self.by_hash.insert(signed.hash(), self.statements.len());
         if let Some(device) = super::enrolment::device_key(&signed) {
             self.waiting.remove(&device);
+            if let Some(label) = signed.statement().label {
+                self.devices.entry(label).or_default().insert(device);
+            }
         }
         self.statements.push(Arc::new(LoggedStatement {
             text: text.to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! What can be checked without a key is checked here, so that no recipient is told of a transfer that every client would refuse.
 
-use sealpost_proto::api::SealOptions;
+use sealpost_proto::api::{MAX_SEAL_AGE, SealOptions, UNSEALED_LIFETIME};
 use sealpost_proto::crypto::{constant_time_eq, sha256};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, Kid};
@@ -99,7 +99,7 @@ pub struct SealOutcome {
 /// answer.
 ///
 /// # Errors
-/// `not_found`, `conflict`, `already_sealed`, `part_missing`, `root_mismatch`, `unknown_recipient`, `disabled`.
+/// `not_found`, `conflict`, `already_sealed`, `part_missing`, `root_mismatch`, `unknown_recipient`, `disabled`, `clock_skew`.
 pub fn seal(
     loaded: &Loaded,
     at: Stamp,
@@ -118,6 +118,7 @@ pub fn seal(
     let device = directory.device(&command.by.key, at.seconds());
     ensure(device == Some(command.by), ProblemKind::Disabled)?;
     ensure(at.seconds() < command.envelope.header.expires_at, Reason::Expired)?;
+    check_clock(command, at.seconds())?;
     check_payload(existing, command)?;
     let (recipients, sender_copy) = recipients(directory, command, at.seconds())?;
     let receipt = accepted(organisation, command, at);
@@ -157,6 +158,15 @@ fn sealed_before(existing: Option<&Transfer>, command: &SealCommand) -> Result<O
         && sealed.public_label == command.options.public_label;
     ensure(is_same, ProblemKind::AlreadySealed)?;
     Ok(Some(sealed.receipt.clone()))
+}
+
+/// Whether the sender states the time as it is: the seal was made just now, and the transfer begun no longer ago than an upload
+/// may take. Else somebody could seal with a device that was good at an earlier time.
+fn check_clock(command: &SealCommand, now: u64) -> Result<(), Refusal> {
+    let Envelope { header, seal, .. } = &command.envelope;
+    let is_now = seal.body.sealed_at.abs_diff(now) <= MAX_SEAL_AGE;
+    let begun = now.saturating_sub(UNSEALED_LIFETIME + MAX_SEAL_AGE)..=now + MAX_SEAL_AGE;
+    ensure(is_now && begun.contains(&header.created_at), ProblemKind::ClockSkew)
 }
 
 /// Whether the stored parts, or the one that came along, are what the seal signs.

@@ -50,6 +50,12 @@ impl Loaded {
         self.invites.get(id).map(AsRef::as_ref)
     }
 
+    /// A transfer without a copy, if it was named and exists.
+    #[must_use]
+    pub fn shared_transfer(&self, id: &TransferId) -> Option<Arc<Transfer>> {
+        self.transfers.get(id).cloned()
+    }
+
     /// A transfer, if it was named and exists.
     #[must_use]
     pub fn transfer(&self, id: &TransferId) -> Option<&Transfer> {
@@ -114,6 +120,7 @@ impl State {
             Change::DeviceWaiting { device, invite } => {
                 organisation.waiting.insert(*device, *invite);
             }
+            Change::DeviceAhead { device, until, at } => organisation.note_ahead(*device, *until, *at),
             _ => {}
         }
     }

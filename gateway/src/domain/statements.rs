@@ -1,8 +1,10 @@
 //! Statements: the founding of the organisation, and what its directory log takes after that.
 
-use sealpost_proto::api::OrgRequest;
+use std::collections::BTreeSet;
+
+use sealpost_proto::api::{MAX_DEVICES, MAX_STATEMENTS, MAX_VALIDITY, OrgRequest};
 use sealpost_proto::id::{InviteId, Label, OrgId, PublicKey};
-use sealpost_proto::key::{Directory, SignedStatement, StatementType};
+use sealpost_proto::key::{Body, Directory, SignedStatement, StatementType};
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 
@@ -13,8 +15,9 @@ use super::{Change, Invite, LeafDraft, Loaded, Organisation};
 /// Parses statements as they came.
 ///
 /// # Errors
-/// `statement_refused`.
+/// `too_large` for too many, `statement_refused`.
 pub fn parse(texts: &[String]) -> Result<Vec<SignedStatement>, Refusal> {
+    ensure(texts.len() <= MAX_STATEMENTS, ProblemKind::TooLarge)?;
     let parsed: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
     parsed.map_err(|_| ProblemKind::StatementRefused.into())
 }
@@ -52,6 +55,7 @@ pub fn found(loaded: &Loaded, at: Stamp, request: &OrgRequest, device: &PublicKe
         by.did(EventType::OrgCreated, object::org(&org), None),
     );
     for signed in &statements {
+        check_validity(signed)?;
         directory.apply(signed).map_err(|_| ProblemKind::StatementRefused)?;
         take(&mut effects, signed, by);
     }
@@ -101,9 +105,11 @@ pub fn append(
         ensure(is_registrar || about == Some(caller), ProblemKind::Forbidden)?;
         // Renaming the organisation has no event yet, so it is not taken: nothing changes without a leaf.
         ensure(about.is_some(), ProblemKind::StatementRefused)?;
+        check_validity(signed)?;
         directory.apply(signed).map_err(|_| ProblemKind::StatementRefused)?;
         take(&mut effects, signed, by);
     }
+    check_devices(organisation, &directory, statements, at.seconds())?;
     for label in newcomers(organisation, statements) {
         let invite = invite.and_then(|id| loaded.invite(&id));
         let invite = invite.filter(|i| i.label == label && is_posted(i, statements));
@@ -115,6 +121,39 @@ pub fn append(
         });
     }
     Ok((directory.size(), effects))
+}
+
+/// Refuses keys that would be good for longer than the format lets a transfer live: a lost device must not stay trusted.
+///
+/// # Errors
+/// `statement_refused`.
+pub(super) fn check_validity(signed: &SignedStatement) -> Result<(), Refusal> {
+    let (Body::Member { valid, .. } | Body::Device { valid, .. }) = &signed.statement().body else {
+        return Ok(());
+    };
+    let is_short = valid.not_after.saturating_sub(valid.not_before) <= MAX_VALIDITY;
+    ensure(is_short, ProblemKind::StatementRefused)
+}
+
+/// Refuses more live devices of a person than any has: every client holds and checks them all. `after` is the directory with
+/// these statements.
+fn check_devices(
+    before: &Organisation,
+    after: &Directory,
+    statements: &[SignedStatement],
+    now: u64,
+) -> Result<(), Refusal> {
+    for signed in statements.iter().filter(|s| device_key(s).is_some()) {
+        let Some(label) = signed.statement().label else {
+            continue;
+        };
+        let of_label = statements.iter().filter(|s| s.statement().label == Some(label));
+        let mut keys: BTreeSet<PublicKey> = of_label.filter_map(device_key).collect();
+        keys.extend(before.devices_of(&label));
+        let live = keys.iter().filter(|key| after.device(key, now).is_some()).count();
+        ensure(live <= MAX_DEVICES, ProblemKind::StatementRefused)?;
+    }
+    Ok(())
 }
 
 /// People whose first `member` statement is among these.

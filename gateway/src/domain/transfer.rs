@@ -13,6 +13,9 @@ use super::sealed::{Recipient, Sealed};
 /// Time for which the ciphertext stays after its share was destroyed, in seconds: downloads that run may end.
 pub const CIPHERTEXT_GRACE: u64 = 48 * 3_600;
 
+/// Ended openings of one device that are remembered; older ones are in the journal alone.
+const ENDED_OPENINGS: usize = 16;
+
 /// Keys of days are replaced at multiples of this, in seconds: once for all shares that were destroyed in between.
 pub const KEY_REPLACEMENT: u64 = 6 * 3_600;
 
@@ -214,6 +217,13 @@ impl Transfer {
         self.openings.values().any(|o| o.device == *device && o.is_live(now))
     }
 
+    /// How many live openings this device has of it at `now` (unix seconds).
+    #[must_use]
+    pub fn live_openings(&self, device: &PublicKey, now: u64) -> usize {
+        let own = self.openings.values().filter(|o| o.device == *device);
+        own.filter(|o| o.is_live(now)).count()
+    }
+
     /// Where it stands at `now` (unix seconds). Nothing is released unless it is available.
     #[must_use]
     pub fn state(&self, now: u64) -> TransferState {
@@ -333,7 +343,21 @@ impl Transfer {
             recipient.opened_at.get_or_insert(opening.at);
             recipient.openings_used += u32::from(opening.is_counted);
         }
+        self.forget_ended(&opening.device, opening.at);
         self.openings.insert(id, opening);
+    }
+
+    /// Forgets all but the last ended openings of a device that makes a new one. What is forgotten ended before the new one
+    /// will, so the time at which the last allowed opening ends stays the same.
+    fn forget_ended(&mut self, device: &PublicKey, now: u64) {
+        let own = self.openings.iter().filter(|(_, o)| o.device == *device);
+        let ended = own.filter(|(_, o)| !o.is_live(now));
+        let mut ended: Vec<(u64, OpeningId)> = ended.map(|(id, o)| (o.ends_at(), *id)).collect();
+        ended.sort_unstable();
+        let many = ended.len().saturating_sub(ENDED_OPENINGS);
+        for (_, id) in ended.into_iter().take(many) {
+            self.openings.remove(&id);
+        }
     }
 
     /// A *verified* receipt ends the opening and is never replaced; a *rejected* one does neither.

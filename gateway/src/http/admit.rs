@@ -1,15 +1,17 @@
 //! From a request to a grant and its body. The head is verified before a byte of the body is read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use sealpost_proto::api::{MAX_JSON_BODY, MAX_SEAL_BODY};
+use sealpost_proto::api::{MAX_JSON_BODY, MAX_NEWCOMER_BODY, MAX_OPEN_BODY, MAX_SEAL_BODY, OpenRequest};
 use sealpost_proto::problem::ProblemKind;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::input::{Incoming, json};
 use super::middleware::{Limits, NewId, Peer, RequestId};
@@ -17,8 +19,15 @@ use super::problem::ApiError;
 use crate::access::{Action, Admitted, Gatekeeper, Grant, Head};
 use crate::service::Service;
 
-/// All bodies of more than 1 MiB that are in memory at once, in MiB.
-const ROOM: usize = 128;
+/// All bodies that are in memory at once, in KiB: those of members, and those of strangers, who take no member's room.
+const MEMBERS_ROOM: usize = 128 << 10;
+const NEWCOMERS_ROOM: usize = 4 << 10;
+
+/// Time for which a request waits for room.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for a whole body that is held in memory: while it arrives, it takes room.
+const BODY_TIMEOUT: Duration = Duration::from_secs(120);
 
 const JSON: &str = "application/json";
 const BINARY: &str = "application/octet-stream";
@@ -39,14 +48,44 @@ pub struct Api {
     pub room: BodyRoom,
 }
 
-/// Room for long bodies, in MiB: whoever finds none waits before a byte is read.
+/// Room for bodies that are held in memory: whoever finds none waits before a byte is read, and not for long.
 #[derive(Debug, Clone)]
-pub struct BodyRoom(Arc<Semaphore>);
+pub struct BodyRoom {
+    members: Arc<Semaphore>,
+    newcomers: Arc<Semaphore>,
+}
 
 impl Default for BodyRoom {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM)))
+        Self {
+            members: Arc::new(Semaphore::new(MEMBERS_ROOM)),
+            newcomers: Arc::new(Semaphore::new(NEWCOMERS_ROOM)),
+        }
     }
+}
+
+impl BodyRoom {
+    /// Room for a body of `len` bytes, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// `unavailable` if there is none in time.
+    async fn take(&self, action: Action, len: u64) -> Result<OwnedSemaphorePermit, ProblemKind> {
+        let room = if is_newcomers(action) {
+            &self.newcomers
+        } else {
+            &self.members
+        };
+        let kib = u32::try_from(len.div_ceil(1024)).map_err(|_| ProblemKind::TooLarge)?;
+        let permit = timeout(ROOM_TIMEOUT, Arc::clone(room).acquire_many_owned(kib)).await;
+        permit.ok().and_then(Result::ok).ok_or(ProblemKind::Unavailable)
+    }
+}
+
+/// A granted request with its body, which takes room as long as this lives.
+pub(super) struct WithBody {
+    pub(super) grant: Grant,
+    pub(super) body: Bytes,
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 /// A granted request with a JSON body, and that body as it was signed.
@@ -54,6 +93,7 @@ pub(super) struct WithJson<T> {
     pub(super) grant: Grant,
     pub(super) value: T,
     pub(super) signed: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Api {
@@ -69,13 +109,31 @@ impl Api {
         request: Request,
         action: Action,
     ) -> Result<WithJson<T>, ApiError> {
-        let (grant, signed) = self.admit_body(request, action, JSON, MAX_JSON_BODY).await?;
-        let value = json(&signed)?;
-        Ok(WithJson { grant, value, signed })
+        self.admit_json_of(request, action, json_limit(action)).await
+    }
+
+    /// A request to open: what it says is kept, so it is short.
+    pub(super) async fn admit_open(&self, request: Request) -> Result<WithJson<OpenRequest>, ApiError> {
+        self.admit_json_of(request, Action::Open, MAX_OPEN_BODY).await
+    }
+
+    async fn admit_json_of<T: DeserializeOwned>(
+        &self,
+        request: Request,
+        action: Action,
+        limit: usize,
+    ) -> Result<WithJson<T>, ApiError> {
+        let WithBody { grant, body, room } = self.admit_body(request, action, JSON, limit).await?;
+        Ok(WithJson {
+            grant,
+            value: json(&body)?,
+            signed: body,
+            _room: room,
+        })
     }
 
     /// A request to seal.
-    pub(super) async fn admit_seal(&self, request: Request) -> Result<(Grant, Bytes), ApiError> {
+    pub(super) async fn admit_seal(&self, request: Request) -> Result<WithBody, ApiError> {
         self.admit_body(request, Action::Send, BINARY, MAX_SEAL_BODY).await
     }
 
@@ -94,27 +152,26 @@ impl Api {
         action: Action,
         media_type: &str,
         limit: usize,
-    ) -> Result<(Grant, Bytes), ApiError> {
+    ) -> Result<WithBody, ApiError> {
         let (parts, body) = request.into_parts();
         check_media_type(&parts, media_type)?;
+        // No route with a body has a query; an opening's would be kept with its signature base.
+        if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(ProblemKind::BadRequest.into());
+        }
         let admitted = self.recognise(&parts, action).await?;
         let stated = admitted.content_length().ok_or(ProblemKind::LengthRequired)?;
         if stated > limit as u64 {
             return Err(ProblemKind::TooLarge.into());
         }
-        let _room = self.room_for(stated).await?;
-        let body = Incoming::new(body).collect(limit).await?;
-        Ok((admitted.with_body(&body)?, body))
-    }
-
-    /// Room for a body of `len` bytes; short ones need none.
-    async fn room_for(&self, len: u64) -> Result<Option<SemaphorePermit<'_>>, ProblemKind> {
-        if len <= MAX_JSON_BODY as u64 {
-            return Ok(None);
-        }
-        let mib = u32::try_from(len >> 20).unwrap_or(u32::MAX);
-        let permit = self.room.0.acquire_many(mib).await;
-        permit.map(Some).map_err(|_| ProblemKind::Unavailable)
+        let room = self.room.take(action, stated).await?;
+        let arrived = timeout(BODY_TIMEOUT, Incoming::new(body).collect(limit)).await;
+        let body = arrived.map_err(|_| ProblemKind::Timeout)??;
+        Ok(WithBody {
+            grant: admitted.with_body(&body)?,
+            body,
+            room,
+        })
     }
 
     async fn recognise(&self, parts: &Parts, action: Action) -> Result<Admitted, ApiError> {
@@ -127,10 +184,24 @@ impl Api {
         let peer = parts.extensions.get::<Peer>().map(Peer::truncated);
         let req_id = parts.extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
         let admitted = match action {
-            Action::Found | Action::Enrol => self.gatekeeper.welcome(&head, action, peer, req_id),
+            _ if is_newcomers(action) => self.gatekeeper.welcome(&head, action, peer, req_id),
             _ => self.gatekeeper.admit(&head, action, peer, req_id).await,
         };
         Ok(admitted?)
+    }
+}
+
+/// Whether somebody whom no statement names yet may ask for it.
+fn is_newcomers(action: Action) -> bool {
+    matches!(action, Action::Found | Action::Enrol)
+}
+
+/// Longest JSON body, in bytes.
+fn json_limit(action: Action) -> usize {
+    if is_newcomers(action) {
+        MAX_NEWCOMER_BODY
+    } else {
+        MAX_JSON_BODY
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use sealpost_proto::api::{OpenRequest, OpenResponse, ReceiptRequest, ReceiptResponse};
+use sealpost_proto::api::{OpenResponse, ReceiptRequest, ReceiptResponse};
 
 use super::Api;
 use super::admit::WithJson;
@@ -18,7 +18,9 @@ pub(super) async fn open(
     path: TransferPath,
     request: Request,
 ) -> Result<Json<OpenResponse>, ApiError> {
-    let WithJson { grant, value, signed } = api.admit_json::<OpenRequest>(request, Action::Open).await?;
+    let WithJson {
+        grant, value, signed, ..
+    } = api.admit_open(request).await?;
     Ok(Json(api.service.open(&grant, path?.0, value, &signed).await?))
 }
 

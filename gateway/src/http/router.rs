@@ -10,7 +10,7 @@ use super::{Api, audit, directory, enrolment, openings, org, problem, seal, tran
 
 /// The router of the API.
 pub fn router(api: Api) -> Router {
-    // Long bodies have no deadline: they must keep a least rate.
+    // Parts have no deadline but must keep a least rate; a seal that arrived is not cut off while it is recorded.
     let uploads = Router::new()
         .route("/v1/transfers/{id}/parts/{number}", put(uploads::put_part))
         .route("/v1/transfers/{id}/seal", post(seal::seal));

@@ -125,7 +125,8 @@ async fn house() -> House {
     let settings = Settings {
         authority: AUTHORITY.to_owned(),
         gateway: clinic.gateway.clone(),
-        started_at: NOW,
+        started_at: NOW - 1,
+        ahead: std::collections::BTreeMap::new(),
     };
     let identity = Identity {
         gateway: clinic.gateway.clone(),

@@ -70,6 +70,7 @@ pub struct Ports {
     pub limits: Limits,
     /// Wakes the sweep when a share has to go at once.
     pub sweep: Arc<Notify>,
-    /// Held for reading from storing a share to recording its seal, and for writing while orphans are destroyed.
+    /// Held for reading from storing an envelope and its share to recording their seal, and for writing while what no seal
+    /// refers to is destroyed.
     pub share_gate: Arc<RwLock<()>>,
 }

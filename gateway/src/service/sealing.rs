@@ -73,20 +73,16 @@ impl Service {
         }
         let layout = parsed.seal.body.layout().map_err(Refusal::from)?;
         let inline = part.as_ref().map(|part| inline_leaves(part, &layout)).transpose()?;
-        let leaves = match &inline {
-            Some(leaves) => Bytes::from(leaves.concat()),
-            None => self.leaves_for_envelope(id, &layout).await?,
-        };
         let part = part.unwrap_or_default();
         let command = SealCommand {
             options,
             sizes: EnvelopeSizes {
                 block: block.len() as u64,
                 manifest_box: manifest_box.len() as u64,
-                leaves: leaves.len() as u64,
+                leaves: leaves_len(&layout),
                 part: part.len() as u64,
             },
-            inline_root: inline.map(|leaves| Hash::from_bytes(tree_head(&leaves))),
+            inline_root: inline.as_ref().map(|leaves| Hash::from_bytes(tree_head(leaves))),
             by: grant.member()?,
             envelope: parsed,
         };
@@ -96,6 +92,10 @@ impl Service {
         if !outcome.is_new {
             return Ok(Step::Known(outcome.receipt));
         }
+        let leaves = match &inline {
+            Some(leaves) => Bytes::from(leaves.concat()),
+            None => self.leaves_for_envelope(id, &command).await?,
+        };
         let share = share.and_then(|value| Some((share_ref(&command)?, value)));
         let envelope = envelope::join([&header, &block, &manifest_box, &seal, &leaves, &part]);
         Ok(Step::Prepared(Box::new(Prepared {
@@ -105,23 +105,23 @@ impl Service {
         })))
     }
 
-    /// The leaf list of a payload of one part, which goes into the envelope; that of a longer one stays beside its parts.
-    async fn leaves_for_envelope(&self, id: &TransferId, layout: &PayloadLayout) -> Result<Bytes, Error> {
-        if layout.segments() > PART_SEGMENTS {
+    /// The leaf list of a payload of one part, which goes into the envelope; that of a longer one stays beside its parts. It is
+    /// looked up by the root that was sealed, so that a part that another took the place of in the meantime does not matter.
+    async fn leaves_for_envelope(&self, id: &TransferId, command: &SealCommand) -> Result<Bytes, Error> {
+        let expected = command.sizes.leaves;
+        if expected == 0 {
             return Ok(Bytes::new());
         }
-        let transfer = self.ports.views.transfer(id).await?;
-        // Without the part the decision refuses; what the envelope would have held does not matter then.
-        let Some(part) = transfer.and_then(|t| t.parts.get(&0).copied()) else {
-            return Ok(Bytes::new());
-        };
-        let key = BlobKey::part_leaves(id, 0, &part.root);
-        let expected = layout.segments() * 32;
-        let leaves = self.ports.blobs.get(&key, 0, expected).await?;
-        if leaves.len() as u64 == expected {
-            Ok(leaves)
-        } else {
-            Err(ProblemKind::PartMissing.into())
+        let root = Hash::from_bytes(command.envelope.seal.body.payload_root);
+        match self
+            .ports
+            .blobs
+            .get(&BlobKey::part_leaves(id, 0, &root), 0, expected)
+            .await
+        {
+            Ok(leaves) if leaves.len() as u64 == expected => Ok(leaves),
+            Ok(_) | Err(StoreError::NotFound) => Err(ProblemKind::PartMissing.into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -154,8 +154,9 @@ impl Service {
             share,
         } = prepared;
         let key = BlobKey::envelope(id, &command.seal_hash());
+        // Held from the first object to the record: nothing that this seal needs is cleared away in between.
+        let gate = self.ports.share_gate.read().await;
         self.ports.blobs.put(&key, envelope).await?;
-        let _gate = self.ports.share_gate.read().await;
         if let Some((place, value)) = &share {
             self.ports.shares.put(place, value).await?;
         }
@@ -173,6 +174,7 @@ impl Service {
             }),
             // After any other failure the record may be durable, and what it names must stay.
             Err(Error::Refused(refusal)) => {
+                drop(gate);
                 self.drop_envelope(id, &key).await;
                 Err(Error::Refused(refusal))
             }
@@ -181,8 +183,10 @@ impl Service {
     }
 
     /// Removes the envelope of a seal that was refused at the last moment, unless it is the one that was sealed. Its share is
-    /// an orphan, which the sweep destroys.
+    /// an orphan, which the sweep destroys. No other seal is under way then: the same one, tried once more, may be recorded at
+    /// this very moment, and counts on the same envelope.
     async fn drop_envelope(&self, id: &TransferId, key: &BlobKey) {
+        let _gate = self.ports.share_gate.write().await;
         let Ok(transfer) = self.ports.views.transfer(id).await else {
             return;
         };
@@ -207,6 +211,15 @@ fn inline_leaves(part: &Bytes, layout: &PayloadLayout) -> Result<Vec<[u8; 32]>, 
     let mut hasher = LeafHasher::new();
     hasher.update(part);
     Ok(hasher.finish())
+}
+
+/// Length of the leaf list in the envelope, in bytes: only a payload of one part has it there.
+fn leaves_len(layout: &PayloadLayout) -> u64 {
+    if layout.segments() > PART_SEGMENTS {
+        0
+    } else {
+        layout.segments() * 32
+    }
 }
 
 fn share_ref(command: &SealCommand) -> Option<ShareRef> {

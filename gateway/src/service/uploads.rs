@@ -138,10 +138,12 @@ impl PartUpload {
         let recorded = self.service.record(vec![Key::Transfer(transfer)], None, decide).await;
         match recorded {
             Ok((outcome, _)) => Ok(outcome == PartOutcome::Stored),
-            Err(error) => {
+            // After any other failure the record may be durable, and what it names must stay.
+            Err(Error::Refused(refusal)) => {
                 self.service.drop_part(&transfer, number, &part.root).await;
-                Err(error)
+                Err(Error::Refused(refusal))
             }
+            Err(error) => Err(error),
         }
     }
 }

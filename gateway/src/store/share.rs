@@ -3,9 +3,11 @@
 //! Contract. A share is kept wrapped (AES-256-GCM, AAD = transfer id and `share_commit`) under the key of its expiry day (UTC).
 //! `put` answers `Ok` only when the wrapped share is durable; an equal re-put succeeds. `take` needs the witness that the
 //! ledger returned for the opening, so no share leaves before its leaf is durable; a witness without leaves is refused. `destroy` answers `Ok` only when the row
-//! is gone for good (overwritten and synced); destroying a missing row succeeds. `end_day` destroys the key of a day that has
-//! ended; `replace_key` gives a day a new key and wraps the survivors anew, so that no copy of a destroyed row opens either.
+//! is gone for good (overwritten and synced); destroying a missing row succeeds. `end_days_before` destroys the keys of days that
+//! have ended; `replace_key` gives a day a new key and wraps the survivors anew, so that no copy of a destroyed row opens either.
 //! Neither rows nor ring are ever part of the journal, a snapshot or a backup.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use sealpost_proto::id::{Hash, TransferId};
@@ -49,8 +51,8 @@ pub trait ShareStore: Send + Sync {
     async fn take(&self, share: &ShareRef, witness: &Committed) -> Result<Share, StoreError>;
     /// Destroys a share.
     async fn destroy(&self, share: &ShareRef) -> Result<(), StoreError>;
-    /// Destroys the keys and rows of all days before `day`.
-    async fn end_days_before(&self, day: Day) -> Result<(), StoreError>;
+    /// Destroys the keys and rows of all days before `day` but those in `kept`.
+    async fn end_days_before(&self, day: Day, kept: &BTreeSet<Day>) -> Result<(), StoreError>;
     /// Replaces the key of a day and wraps what is left of it anew.
     async fn replace_key(&self, day: Day) -> Result<(), StoreError>;
     /// Every share that is kept, for the sweep that compares them with the ledger.

@@ -1,6 +1,6 @@
 //! The sweep: shares that are due are destroyed, ciphertext and abandoned uploads removed, keys of ended days destroyed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,17 +108,33 @@ impl Sweep {
         loop {
             // A timeout and a wake mean the same: look again.
             drop(tokio::time::timeout(INTERVAL, self.ports.wake.notified()).await);
-            if let Err(error) = self.once().await {
-                tracing::error!(?error, "the sweep did not finish; it will be tried again");
-            }
+            self.once_or_log().await;
+        }
+    }
+
+    /// One sweep; what fails is logged, and the next one tries it again. Nothing is released that is due, whether or not it could
+    /// be destroyed: the state says so.
+    pub async fn once_or_log(&self) {
+        if let Err(error) = self.once().await {
+            tracing::error!(?error, "the sweep did not finish; it will be tried again");
         }
     }
 
     /// One sweep over everything that is due. Called before anything is served.
     ///
     /// # Errors
-    /// [`SweepError`] of the first transfer whose step failed; the others are done.
+    /// [`SweepError`] of the first step that failed; everything that does not hang on it is done.
     pub async fn once(&self) -> Result<(), SweepError> {
+        let (failed, first_error) = self.transfers().await?;
+        let orphans = self.destroy_orphans().await;
+        let days = self.end_days(&failed).await;
+        first_error.map_or(Ok(()), Err)?;
+        orphans?;
+        days
+    }
+
+    /// All steps that are due, of every transfer. Returns those of which one failed, and why the first did.
+    async fn transfers(&self) -> Result<(HashSet<TransferId>, Option<SweepError>), SweepError> {
         let mut replaced = HashSet::new();
         let mut failed = HashSet::new();
         let mut first_error = None;
@@ -126,22 +142,29 @@ impl Sweep {
             let due = self.ports.views.due(self.now(), BATCH + failed.len()).await?;
             let due: Vec<TransferId> = due.into_iter().filter(|id| !failed.contains(id)).collect();
             if due.is_empty() {
-                break;
+                return Ok((failed, first_error));
             }
             for id in due {
                 if let Err(error) = self.step(&id, &mut replaced).await {
+                    tracing::error!(transfer = %id, ?error, "a step of the sweep failed");
                     failed.insert(id);
                     first_error.get_or_insert(error);
                 }
             }
         }
-        if let Some(error) = first_error {
-            return Err(error);
+    }
+
+    /// Destroys the keys of the days before today: whatever expired then has its leaf, and its row is gone. A day stays if a
+    /// transfer of it, one of those that `failed`, has no leaf yet: the leaf comes first.
+    async fn end_days(&self, failed: &HashSet<TransferId>) -> Result<(), SweepError> {
+        let mut kept = BTreeSet::new();
+        for id in failed {
+            let transfer = self.ports.views.transfer(id).await?;
+            let unwritten = transfer.filter(|t| t.shredded.is_none());
+            kept.extend(unwritten.and_then(|t| share_ref(&t)).map(|share| share.day));
         }
-        self.destroy_orphans().await?;
-        // Whatever expired before today has its leaf and its row is gone: the keys of those days have nothing left to open.
         let today = Day::of(self.now());
-        Ok(self.ports.shares.end_days_before(today).await?)
+        Ok(self.ports.shares.end_days_before(today, &kept).await?)
     }
 
     fn now(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! What every [`ShareStore`] must do.
 
+use std::collections::BTreeSet;
+
 use sealpost_proto::id::Hash;
 use zeroize::Zeroizing;
 
@@ -85,8 +87,11 @@ async fn days_end(store: &dyn ShareStore) -> Outcome {
     let tomorrow = share(5, Day(TODAY.0 + 1));
     store.put(&yesterday, &value(4)).await?;
     store.put(&tomorrow, &value(5)).await?;
-    store.end_days_before(TODAY).await?;
-    store.end_days_before(TODAY).await?;
+    let kept = BTreeSet::from([yesterday.day]);
+    store.end_days_before(TODAY, &kept).await?;
+    assert_eq!(store.take(&yesterday, &witness(1)).await?, value(4), "its day is kept");
+    store.end_days_before(TODAY, &BTreeSet::new()).await?;
+    store.end_days_before(TODAY, &BTreeSet::new()).await?;
     assert!(is_gone(store, &yesterday).await);
     assert!(!store.list().await?.contains(&yesterday));
     assert_eq!(store.take(&share(2, TODAY), &witness(1)).await?, value(2));
@@ -152,7 +157,7 @@ pub async fn shares_survive<S: ShareStore>(open: impl Fn() -> S) -> Outcome {
     assert_eq!(second.list().await?.len(), 9);
     assert!(is_gone(&second, &share(3, TODAY)).await);
     assert_eq!(second.take(&share(4, TODAY), &witness(1)).await?, value(4));
-    second.end_days_before(Day(TODAY.0 + 1)).await?;
+    second.end_days_before(Day(TODAY.0 + 1), &BTreeSet::new()).await?;
     drop(second);
     assert!(open().list().await?.is_empty());
     Ok(())

@@ -130,7 +130,7 @@ impl Book {
     }
 
     pub(super) fn transfer(&self, id: &TransferId) -> Option<Arc<Transfer>> {
-        self.durable(Key::Transfer(*id)).transfer(id).cloned().map(Arc::new)
+        self.durable(Key::Transfer(*id)).shared_transfer(id)
     }
 
     pub(super) fn invite(&self, id: &InviteId) -> Option<Arc<Invite>> {

@@ -1,6 +1,6 @@
 //! Rows and ring together: what is put, taken and destroyed, and in which order that becomes durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -112,17 +112,18 @@ impl Kept {
         }
     }
 
-    pub(super) fn end_days_before(&mut self, day: Day) -> Result<(), StoreError> {
-        self.end_days(day).map_err(StoreError::Unavailable)
+    pub(super) fn end_days_before(&mut self, day: Day, except: &BTreeSet<Day>) -> Result<(), StoreError> {
+        self.end_days(|ended| ended < day && !except.contains(&ended))
+            .map_err(StoreError::Unavailable)
     }
 
     /// Keys first: without them the rows are noise, whatever happens next.
-    fn end_days(&mut self, day: Day) -> io::Result<()> {
-        for ended in self.ring.days().into_iter().filter(|ended| *ended < day) {
-            self.ring.destroy_day(ended)?;
+    fn end_days(&mut self, has_ended: impl Fn(Day) -> bool) -> io::Result<()> {
+        for day in self.ring.days().into_iter().filter(|day| has_ended(*day)) {
+            self.ring.destroy_day(day)?;
         }
-        while let Some(entry) = self.days.first_entry().filter(|entry| *entry.key() < day) {
-            entry.remove().remove_all()?;
+        for (_, rows) in self.days.extract_if(.., |day, _| has_ended(*day)) {
+            rows.remove_all()?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod rows;
 mod slots;
 mod wrap;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -89,8 +90,9 @@ impl ShareStore for EmbeddedShares {
         self.run(move |kept| kept.destroy(&share)).await
     }
 
-    async fn end_days_before(&self, day: Day) -> Result<(), StoreError> {
-        self.run(move |kept| kept.end_days_before(day)).await
+    async fn end_days_before(&self, day: Day, kept: &BTreeSet<Day>) -> Result<(), StoreError> {
+        let except = kept.clone();
+        self.run(move |kept| kept.end_days_before(day, &except)).await
     }
 
     async fn replace_key(&self, day: Day) -> Result<(), StoreError> {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -147,7 +148,7 @@ async fn an_ended_day_leaves_neither_key_nor_rows() {
     store.put(&share(1), &value(1)).await.unwrap();
     let copy = fs::read(rows_file(root.path())).unwrap();
     let keys = slots(&ring_file(root.path()), 64);
-    store.end_days_before(Day(DAY.0 + 1)).await.unwrap();
+    store.end_days_before(Day(DAY.0 + 1), &BTreeSet::new()).await.unwrap();
     assert!(!rows_file(root.path()).exists());
     assert!(!contains(&disk(root.path()), &keys[0][16..48]));
     drop(store);
