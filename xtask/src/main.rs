@@ -1,7 +1,7 @@
 //! The project's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask check`.
 //!
 //! Each is a list of steps that stops at the first one that fails. Nothing here knows a rule of the product: the demo drives
-//! the two binaries as a person would, the rest drives Cargo.
+//! the two binaries as a person would, the rest drives Cargo and Python.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,6 +10,7 @@
 
 mod check;
 mod demo;
+mod interop;
 mod run;
 mod test;
 
@@ -37,15 +38,12 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
-        Task::Demo(options) => demo::run(&options),
+        Task::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Test(options) => test::run(options),
-        Task::Check => check::run(),
+        Task::Check => check::run().map(|()| ExitCode::SUCCESS),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
 }

@@ -1,31 +1,44 @@
-//! `cargo xtask test`: every test that the project has, with nothing but the Rust toolchain.
+//! `cargo xtask test`: every test that needs nothing but the Rust toolchain; with `--servers`, the ones that need more.
+
+use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::interop;
 use crate::run::{Outcome, cargo, has_subcommand};
 
 /// Which tests to run.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Options {
-    /// Run the tests that need other servers (PostgreSQL, an object store, mail, a browser) instead.
+    /// Run the tests that need more than the Rust toolchain instead: today Python, for the independent implementations.
     #[arg(long)]
     servers: bool,
 }
 
-/// Runs the tests, with cargo-nextest where it is installed.
-pub(crate) fn run(options: Options) -> Outcome {
-    if options.servers {
-        println!(
-            "No test needs another server: the product has no part yet that speaks to PostgreSQL, S3, SMTP or a browser."
-        );
-        return Ok(());
-    }
-    // The end-to-end tests run the real binaries, which lie beside the test binary once they are built.
+/// Runs the tests. The end-to-end tests run the real binaries, so these are built first.
+pub(crate) fn run(options: Options) -> Outcome<ExitCode> {
     cargo("build --workspace --all-features --bins --locked")?;
-    // First, so that the last lines are those of the tests that matter most.
-    cargo("test --doc --workspace --all-features --locked")?;
-    if has_subcommand("nextest") {
-        return cargo("nextest run --workspace --all-features --locked --no-fail-fast");
+    if options.servers {
+        return with_more();
     }
-    cargo("test --lib --bins --tests --workspace --all-features --locked --no-fail-fast")
+    // With cargo-nextest where it is installed; it runs no documentation tests.
+    if has_subcommand("nextest") {
+        cargo("nextest run --workspace --all-features --locked --no-fail-fast")?;
+        cargo("test --doc --workspace --all-features --locked")?;
+    } else {
+        cargo("test --workspace --all-features --locked --no-fail-fast")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Its last line is the count, whatever came of it.
+fn with_more() -> Outcome<ExitCode> {
+    println!("No part of the product needs PostgreSQL, S3, SMTP or a browser yet, so no test does. These need Python:");
+    let tally = interop::run()?;
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
