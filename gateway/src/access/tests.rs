@@ -19,6 +19,8 @@ use crate::store::StoreError;
 use crate::store::ledger::{Committed, Decide, Ledger};
 use crate::store::views::{Page, Views};
 
+mod restart;
+
 const AUTHORITY: &str = "gw.example:8443";
 const BODY: &[u8] = b"{}";
 
@@ -65,8 +67,8 @@ impl Views for Double {
 #[async_trait]
 impl Ledger for Double {
     async fn commit(&self, keys: Vec<Key>, mut decide: Decide) -> Result<Committed, StoreError> {
-        assert!(keys.is_empty());
         let effects = decide(&Loaded::default(), Stamp { millis: 0 });
+        assert!(effects.changes.iter().all(|change| keys.contains(&change.key())));
         self.leaves.lock().unwrap().extend(effects.leaves);
         Err(StoreError::Unavailable(std::io::Error::other("full")))
     }
@@ -268,6 +270,20 @@ async fn n88_n89_stale_future_and_replayed() {
         ProblemKind::Replayed,
         "signed before the start"
     );
+    assert_eq!(
+        door.refusal(&door.own(NOW - 30, 3)).await,
+        ProblemKind::Replayed,
+        "signed in the second of the start"
+    );
+}
+
+#[tokio::test]
+async fn a_signature_from_the_future_is_written_down_or_refused() {
+    let door = door();
+    assert_eq!(door.refusal(&door.own(NOW + 1, 1)).await, ProblemKind::AuditUnavailable);
+    door.try_as(&door.own(NOW, 2), Action::Send)
+        .await
+        .expect("the clock tells this one");
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ impl Person {
 fn valid() -> Validity {
     Validity {
         not_before: NOW - 1000,
-        not_after: NOW + 400 * 86_400,
+        not_after: NOW + 365 * 86_400,
     }
 }
 

@@ -40,15 +40,19 @@ pub fn founder(statements: &[SignedStatement]) -> Result<(OrgId, Label), Refusal
     Ok((org.ok_or(ProblemKind::StatementRefused)?, label))
 }
 
-/// Founds the organisation by its first four statements; the request is signed by `device`, which they announce.
+/// Founds the organisation by its first four statements; the request is signed by `device`, which they announce. The same
+/// statements again change nothing and succeed: the first answer may have been lost, and keys must not be thrown away for that.
 ///
 /// # Errors
 /// `already_founded`, `statement_refused`.
 pub fn found(loaded: &Loaded, at: Stamp, request: &OrgRequest, device: &PublicKey, by: &Requester) -> Decision<u64> {
-    let is_new = loaded.organisation().is_none_or(|o| o.directory.is_none());
-    ensure(is_new, ProblemKind::AlreadyFounded)?;
     let statements = parse(&request.statements)?;
     let (org, owner) = founder(&statements)?;
+    if let Some(existing) = loaded.organisation().filter(|o| o.directory.is_some()) {
+        let is_repeat = statements.iter().all(|s| existing.statement(&s.hash()).is_some());
+        ensure(is_repeat, ProblemKind::AlreadyFounded)?;
+        return Ok((existing.size(), Effects::none()));
+    }
     let mut directory = Directory::new(org);
     let mut effects = Effects::one(
         Change::OrganisationFounded { org, owner },

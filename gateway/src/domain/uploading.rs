@@ -17,10 +17,11 @@ pub fn layout_of(bytes: u64) -> Option<PayloadLayout> {
     PayloadLayout::from_sealed(bytes, last / STORED_SEGMENT_LEN as u64 + 1).ok()
 }
 
-/// Announces a transfer of at most `limit` stored bytes.
+/// Announces a transfer of at most `limit` stored bytes. The same announcement again changes nothing and succeeds, while the
+/// transfer can still be uploaded.
 ///
 /// # Errors
-/// `conflict` if the id is known, `too_large`, `bad_request` if no payload has that length.
+/// `conflict` if the id is known otherwise, `too_large`, `bad_request` if no payload has that length.
 pub fn announce(
     loaded: &Loaded,
     at: Stamp,
@@ -29,7 +30,11 @@ pub fn announce(
     limit: u64,
     by: &Requester,
 ) -> Decision<()> {
-    ensure(loaded.transfer(&request.transfer).is_none(), ProblemKind::Conflict)?;
+    if let Some(known) = loaded.transfer(&request.transfer) {
+        let is_repeat = own_upload(Some(known), &sender).is_ok() && known.bytes == request.bytes;
+        ensure(is_repeat, ProblemKind::Conflict)?;
+        return Ok(((), Effects::none()));
+    }
     ensure(request.bytes <= limit, ProblemKind::TooLarge)?;
     ensure(layout_of(request.bytes).is_some(), ProblemKind::BadRequest)?;
     let change = Change::TransferAnnounced {

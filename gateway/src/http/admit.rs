@@ -214,3 +214,25 @@ fn check_media_type(parts: &Parts, expected: &str) -> Result<(), ProblemKind> {
         Err(ProblemKind::UnsupportedMediaType)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_take_no_room_of_members_and_nobody_waits_for_ever() {
+        let room = BodyRoom::default();
+        let whole = room.take(Action::Enrol, (NEWCOMERS_ROOM as u64) << 10).await.unwrap();
+        for action in [Action::Enrol, Action::Found] {
+            assert_eq!(room.take(action, 1).await.err(), Some(ProblemKind::Unavailable));
+        }
+        let members = room.take(Action::Send, (MEMBERS_ROOM as u64) << 10).await.unwrap();
+        assert_eq!(
+            room.take(Action::ReadSelf, 1).await.err(),
+            Some(ProblemKind::Unavailable),
+            "short bodies count as well"
+        );
+        drop((whole, members));
+        assert!(room.take(Action::Enrol, 1).await.is_ok() && room.take(Action::Send, 1).await.is_ok());
+    }
+}

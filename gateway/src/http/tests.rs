@@ -29,10 +29,14 @@ use crate::domain::{Change, Effects, Key};
 use crate::random::SystemRandom;
 use crate::service::{self, Checkpoints, Identity, Ports, Service, SetupDoor};
 use crate::store::StoreError;
+use crate::store::blob::BlobStore;
 use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
 use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
 use crate::store::ledger::{Ledger, transact};
+
+mod limits;
+mod races;
 
 const ID: TransferId = TransferId::from_bytes([1; 16]);
 const AUTHORITY: &str = "gw.example:8443";
@@ -113,6 +117,11 @@ fn of(tail: &str) -> String {
 }
 
 async fn house() -> House {
+    house_over(|blobs| blobs).await
+}
+
+/// The same over the blob store that `over` makes of the real one.
+async fn house_over(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>) -> House {
     let clinic = Clinic::new();
     let third = Person::new(3);
     let root = tempfile::tempdir().unwrap();
@@ -135,7 +144,7 @@ async fn house() -> House {
     let service = Service::new(Ports {
         ledger: ledger.clone(),
         views: ledger.clone(),
-        blobs: Arc::new(FsBlobs::open(&data).unwrap()),
+        blobs: over(Arc::new(FsBlobs::open(&data).unwrap())),
         shares: Arc::new(EmbeddedShares::open(&data, &ring, random).unwrap()),
         checkpoints: Arc::new(NoCheckpoints),
         setup: Arc::new(Closed),

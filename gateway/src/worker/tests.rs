@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
@@ -20,7 +20,7 @@ use crate::store::blob::{BlobKey, BlobStore};
 use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
 use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
-use crate::store::ledger::{Committed, Ledger, transact};
+use crate::store::ledger::{Committed, Decide, Ledger, transact};
 use crate::store::share::{Day, ShareRef, ShareStore};
 use crate::store::views::Views;
 
@@ -292,4 +292,75 @@ async fn a_share_without_a_seal_goes_after_an_hour() {
     house.wait_until(4_200);
     stores.sweep.once().await.unwrap();
     assert!(kept().await.is_empty());
+}
+
+/// A ledger that cannot write about one transfer, as long as it is told so.
+struct Stuck {
+    inner: Arc<EmbeddedLedger>,
+    is_stuck: AtomicBool,
+}
+
+#[async_trait]
+impl Ledger for Stuck {
+    async fn commit(&self, keys: Vec<Key>, decide: Decide) -> Result<Committed, StoreError> {
+        if self.is_stuck.load(Ordering::SeqCst) && keys.contains(&Key::Transfer(ID)) {
+            return Err(StoreError::Unavailable(std::io::Error::other("stuck")));
+        }
+        self.inner.commit(keys, decide).await
+    }
+    async fn audit_leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.inner.audit_leaves(from, limit).await
+    }
+    async fn audit_head(&self) -> Result<(u64, [u8; 32]), StoreError> {
+        self.inner.audit_head().await
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_stuck_stops_nothing_else() {
+    let mut house = House::new();
+    let stores = house.open();
+    house.seal(&stores, 2, None).await;
+    let of_an_earlier_day = ShareRef {
+        transfer: TransferId::from_bytes([5; 16]),
+        commit: Hash::from_bytes([6; 32]),
+        day: Day::of(at(86_400).seconds()),
+    };
+    stores
+        .shares
+        .put(&of_an_earlier_day, &Zeroizing::new(SHARE))
+        .await
+        .unwrap();
+    let ledger = Arc::new(Stuck {
+        inner: stores.ledger.clone(),
+        is_stuck: AtomicBool::new(true),
+    });
+    let sweep = Sweep::new(SweepPorts {
+        ledger: ledger.clone(),
+        views: stores.ledger.clone(),
+        blobs: stores.blobs.clone(),
+        shares: stores.shares.clone(),
+        position: stores.noted.clone(),
+        clock: house.clock.clone(),
+        gateway: house.clinic.gateway.clone(),
+        wake: Arc::new(Notify::new()),
+        share_gate: Arc::new(RwLock::new(())),
+    });
+    house.wait_until(4 * 86_400);
+    assert!(sweep.once().await.is_err(), "it is told");
+    assert_eq!(
+        stores.shares.list().await.unwrap(),
+        vec![house.share()],
+        "the other day has ended; this one waits for its leaf"
+    );
+    let transfer = stores.ledger.transfer(&ID).await.unwrap().unwrap();
+    assert_eq!(
+        transfer.state(house.clock.now_millis() / 1000),
+        sealpost_proto::api::TransferState::Expired,
+        "nothing is released"
+    );
+    ledger.is_stuck.store(false, Ordering::SeqCst);
+    sweep.once().await.unwrap();
+    assert!(stores.shares.list().await.unwrap().is_empty());
+    assert_eq!(shredded_leaves(&stores).await.len(), 1);
 }

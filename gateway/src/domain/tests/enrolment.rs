@@ -4,10 +4,11 @@ use sealpost_proto::api::{InviteRequest, InviteState, RedeemRequest};
 use sealpost_proto::crypto::{SigningKey, sha256};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, InviteId};
+use sealpost_proto::key::{Body, SignedStatement, Statement, StatementType, Validity};
 use sealpost_proto::problem::ProblemKind;
 
 use crate::domain::fixture::{Clinic, NOW, Person, at};
-use crate::domain::{Key, enrolment, statements};
+use crate::domain::{Change, Key, enrolment, statements};
 
 const INVITE: InviteId = InviteId::from_bytes([3; 16]);
 const AUTH: [u8; 32] = [6; 32];
@@ -71,7 +72,16 @@ fn the_organisation_is_founded_once_and_by_its_own_device() {
     let again = clinic.run(&[Key::Organisation], |l| {
         statements::found(l, at(1), &request, &device, &by)
     });
-    assert_eq!(again.unwrap_err().kind, ProblemKind::AlreadyFounded);
+    assert_eq!(
+        again,
+        Ok(4),
+        "a repeat after a lost answer changes nothing and succeeds"
+    );
+    let foreign = clinic.founding(&SigningKey::from_seed(&[201; 32]));
+    let foreign = clinic.run(&[Key::Organisation], |l| {
+        statements::found(l, at(1), &foreign, &device, &by)
+    });
+    assert_eq!(foreign.unwrap_err().kind, ProblemKind::AlreadyFounded);
     clinic.state = crate::domain::State::default();
     let other = clinic.run(&[Key::Organisation], |l| {
         statements::found(l, at(1), &request, &stranger, &by)
@@ -173,4 +183,116 @@ fn nobody_speaks_for_another_and_nobody_is_invited_twice() {
     let (request, admin, by) = (invite(&clinic), clinic.admin.label, clinic.admin.requester());
     let again = clinic.run(&KEYS, |l| enrolment::invite(l, at(1), &request, admin, &by));
     assert_eq!(again.unwrap_err().kind, ProblemKind::AlreadyEnrolled);
+}
+
+/// Device statements of one person: the `n`th announces the key with seed `n`, and is good for `days`.
+fn devices(clinic: &Clinic, first: u64, count: u64, days: u64) -> Vec<SignedStatement> {
+    let person = &clinic.provider;
+    let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
+    let directory = organisation.directory.unwrap();
+    let (mut seq, mut prev) = directory.last(Some(person.label), StatementType::Device).unwrap();
+    let announced = |n: u64| {
+        seq += 1;
+        let statement = Statement {
+            org: clinic.org,
+            label: Some(person.label),
+            seq,
+            prev: Some(prev),
+            body: Body::Device {
+                identity: person.identity.public(),
+                key: SigningKey::from_seed(&[u8::try_from(n).unwrap() + 20; 32]).public(),
+                encryption: person.encryption.clone(),
+                valid: Validity {
+                    not_before: NOW - 10,
+                    not_after: NOW - 10 + days * 86_400,
+                },
+            },
+        };
+        let mut note = statement.note().unwrap();
+        note.sign_as("ik", &person.identity);
+        let signed: SignedStatement = note.to_string().parse().unwrap();
+        prev = signed.hash();
+        signed
+    };
+    (first..first + count).map(announced).collect()
+}
+
+fn append(clinic: &mut Clinic, statements: &[SignedStatement]) -> Result<u64, ProblemKind> {
+    let (label, by) = (clinic.provider.label, clinic.provider.requester());
+    let outcome = clinic.run(&KEYS, |l| statements::append(l, at(1), statements, label, None, &by));
+    outcome.map_err(|refusal| refusal.kind)
+}
+
+#[test]
+fn a_person_has_sixteen_live_devices() {
+    let mut clinic = Clinic::new();
+    let all = devices(&clinic, 0, 16, 300);
+    assert_eq!(
+        append(&mut clinic, &all),
+        Err(ProblemKind::StatementRefused),
+        "with the first it is 17"
+    );
+    for signed in &all[..15] {
+        append(&mut clinic, std::slice::from_ref(signed)).unwrap();
+    }
+    assert_eq!(append(&mut clinic, &all[15..]), Err(ProblemKind::StatementRefused));
+    let texts = vec![all[0].to_string(); 17];
+    assert_eq!(statements::parse(&texts).unwrap_err().kind, ProblemKind::TooLarge);
+    assert!(statements::parse(&texts[1..]).is_ok());
+}
+
+#[test]
+fn keys_are_valid_for_a_year_and_a_day() {
+    let mut clinic = Clinic::new();
+    let long = devices(&clinic, 0, 1, 367);
+    assert_eq!(append(&mut clinic, &long), Err(ProblemKind::StatementRefused));
+    let year = devices(&clinic, 0, 1, 366);
+    assert!(append(&mut clinic, &year).is_ok());
+
+    let mut clinic = invited();
+    let person = &clinic.provider;
+    let statement = Statement {
+        org: clinic.org,
+        label: Some(person.label),
+        seq: 1,
+        prev: None,
+        body: Body::Device {
+            identity: person.identity.public(),
+            key: person.device.public(),
+            encryption: person.encryption.clone(),
+            valid: Validity {
+                not_before: NOW - 10,
+                not_after: NOW + 367 * 86_400,
+            },
+        },
+    };
+    let mut note = statement.note().unwrap();
+    note.sign_as("ik", &person.identity);
+    let mut request = redeem(&clinic, person);
+    request.device = note.to_string();
+    assert_eq!(try_redeem(&mut clinic, &request, 1), Err(ProblemKind::StatementRefused));
+}
+
+#[test]
+fn clocks_ahead_are_remembered_until_their_time_has_come() {
+    let mut clinic = Clinic::new();
+    let key = |n: u8| SigningKey::from_seed(&[n; 32]).public();
+    for (device, until, now) in [(key(1), 60, 0), (key(2), 90, 1), (key(1), 40, 2), (key(3), 95, 70)] {
+        clinic.state.apply(&Change::DeviceAhead {
+            device,
+            until: NOW + until,
+            at: NOW + now,
+        });
+        if now == 2 {
+            let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
+            assert_eq!(organisation.ahead[&key(1)], NOW + 60, "never less");
+        }
+    }
+    let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
+    assert!(
+        organisation
+            .ahead
+            .keys()
+            .eq(&std::collections::BTreeSet::from([key(2), key(3)]))
+    );
 }

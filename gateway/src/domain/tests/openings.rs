@@ -1,14 +1,15 @@
 //! Openings and receipts, with a property over sequences of them.
 
 use proptest::prelude::*;
-use sealpost_proto::api::{OPENING_LIFETIME, TransferState};
+use sealpost_proto::api::{OPENING_LIFETIME, OpenRequest, TransferState};
 use sealpost_proto::id::{OpeningId, TransferId};
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::Reason;
 
 use crate::domain::fixture::{Clinic, NOW, Person, at};
+use crate::domain::opening::{OpenCommand, open};
 use crate::domain::shredding::{self, Step};
-use crate::domain::{Key, ShredCause};
+use crate::domain::{Change, Key, ShredCause};
 
 const ID: TransferId = TransferId::from_bytes([1; 16]);
 
@@ -124,6 +125,65 @@ fn receipts_of_others_and_of_other_times_are_refused() {
     assert_eq!(kind(outcome), Err(ProblemKind::ReceiptRefused), "121 seconds late");
     let outcome = clinic.take_receipt(ID, &provider, opening(1), own, 140);
     assert_eq!(kind(outcome), Ok(()));
+}
+
+#[test]
+fn a_device_cannot_fill_the_memory_with_openings() {
+    let (mut clinic, provider) = sent(7, None);
+    for n in 0..16 {
+        assert_eq!(try_open(&mut clinic, &provider, n, 10), Ok(()));
+    }
+    assert_eq!(
+        try_open(&mut clinic, &provider, 16, 10),
+        Err(ProblemKind::TooManyRequests)
+    );
+    assert_eq!(
+        try_open(&mut clinic, &provider, 15, 10),
+        Ok(()),
+        "a repetition is no new one"
+    );
+    let admin = clinic.admin.clone();
+    assert_eq!(try_open(&mut clinic, &admin, 200, 10), Ok(()), "another device");
+    for n in 0..100 {
+        let verified = clinic.receipt(ID, &provider, 20, None);
+        clinic.take_receipt(ID, &provider, opening(n), verified, 20).unwrap();
+        // Sixteen are live before each of these, so the next to be verified is always sixteen behind.
+        assert_eq!(try_open(&mut clinic, &provider, n + 16, 20), Ok(()), "{n}");
+    }
+    let remembered = clinic.transfer(ID).unwrap().openings.len();
+    assert!(remembered <= 16 + 17 + 1, "{remembered}");
+}
+
+#[test]
+fn a_repetition_keeps_no_text() {
+    let (mut clinic, provider) = sent(7, None);
+    let command = OpenCommand {
+        transfer: ID,
+        request: OpenRequest {
+            hh: clinic.sealed(ID).hh,
+            opening: opening(1),
+        },
+        by: provider.trusted(),
+        kept: "base\nbody".to_owned(),
+    };
+    let by = provider.requester();
+    let mut kept = || {
+        let decided = clinic.effects(&[Key::Organisation, Key::Transfer(ID)], |loaded| {
+            open(loaded, at(10), &command, &by)
+        });
+        let (_, effects) = decided.unwrap();
+        let hash = effects.leaves[0].data.as_ref().unwrap()["request"].clone();
+        (serde_json::to_string(&effects.changes).unwrap(), hash)
+    };
+    let (first, hash) = kept();
+    let (second, same) = kept();
+    assert!(first.contains("base") && !second.contains("base") && second.contains("transfer_reopened"));
+    assert_eq!(hash, same, "the leaf names the request by its hash");
+    let before = r#"{"c":"transfer_reopened","transfer":"01010101010101010101010101010101","opening":"01010101010101010101010101010101","request":"base"}"#;
+    assert!(
+        serde_json::from_str::<Change>(before).is_ok(),
+        "older journals read back"
+    );
 }
 
 /// What may happen to a transfer.

@@ -201,3 +201,35 @@ fn a_revoked_sender_seals_no_more() {
         .apply(&crate::domain::Change::StatementTaken { text: note.to_string() });
     assert_eq!(kind(&mut clinic, &command), ProblemKind::Disabled);
 }
+
+#[test]
+fn a_seal_states_its_time_truly() {
+    let mut clinic = Clinic::new();
+    let (leaves, stored) = clinic.upload(ID, 1000);
+    let good = clinic.seal_command(ID, &leaves, stored, 7);
+    assert_eq!(
+        clinic.seal(&good, 601).unwrap_err().kind,
+        ProblemKind::ClockSkew,
+        "backdated"
+    );
+    let mut ahead = good.clone();
+    ahead.envelope.seal.body.sealed_at = NOW + 611;
+    assert_eq!(kind(&mut clinic, &ahead), ProblemKind::ClockSkew);
+    for (created_at, expected) in [
+        (NOW - 48 * 3_600 - 591, Err(ProblemKind::ClockSkew)),
+        (NOW + 611, Err(ProblemKind::ClockSkew)),
+        (NOW - 48 * 3_600, Ok(())),
+    ] {
+        let mut command = good.clone();
+        command.envelope.header.created_at = created_at;
+        let outcome = clinic
+            .clone()
+            .seal(&command, 10)
+            .map(drop)
+            .map_err(|refusal| refusal.kind);
+        assert_eq!(outcome, expected, "{created_at}");
+    }
+    clinic.seal(&good, 600).unwrap();
+    let again = clinic.seal(&good, 86_400).unwrap();
+    assert!(!again.is_new, "the same seal has the same answer for ever");
+}
