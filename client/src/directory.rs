@@ -10,6 +10,7 @@ use sealpost_proto::key::{Directory, Member, SignedStatement};
 
 use crate::account::Account;
 use crate::api::{Api, ApiError};
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::home::Home;
 use crate::log::LogMirror;
@@ -79,6 +80,7 @@ impl DirectoryMirror {
     }
 
     async fn fetch_statements(&self, api: &Api, count: usize) -> Result<Vec<String>, Error> {
+        let mut budget = Budget::new("statements", count as u64)?;
         let mut statements: Vec<String> = Vec::with_capacity(count);
         while statements.len() < count {
             let page = api
@@ -88,6 +90,7 @@ impl DirectoryMirror {
             if page.is_empty() {
                 return Err(ApiError::Answer("statements are missing").into());
             }
+            budget.take(&page)?;
             statements.extend(page);
         }
         statements.truncate(count);
@@ -201,7 +204,9 @@ pub(crate) mod tests {
     /// The mirror of an account that has seen these statements.
     pub(crate) fn mirror_of(account: &Account, statements: &[String]) -> DirectoryMirror {
         let mut mirror = mirror(account);
-        mirror.apply(&leaves(statements), statements).unwrap();
+        let leaves = leaves(statements);
+        mirror.apply(&leaves, statements).unwrap();
+        mirror.log.push(&leaves);
         mirror
     }
 

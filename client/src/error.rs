@@ -72,6 +72,16 @@ pub enum Error {
         "The gateway gave a receipt that does not prove what it should ({0}); do not rely on this transfer, and tell your administrator."
     )]
     Receipt(&'static str),
+    /// A transfer without a sender; only file requests will allow it.
+    #[error(
+        "The transfer names no sender, so nobody can say who sealed it, and this client takes none without one; do not rely on it, and tell your administrator."
+    )]
+    Anonymous,
+    /// Others can read a file with a passphrase.
+    #[error(
+        "The passphrase file {0} can be read or changed by other users of this computer, so it is not used; run `chmod 600` on it, and choose a new passphrase if others may have read it."
+    )]
+    OpenPassphraseFile(PathBuf),
     /// A setup or enrolment string is damaged.
     #[error("The string cannot be used ({0}); copy the whole of it again, from `sealpost-` to its last character.")]
     String(#[from] EnrolmentError),

@@ -9,6 +9,7 @@ pub mod account;
 pub mod admin;
 pub mod api;
 pub mod audit;
+mod budget;
 mod buffers;
 pub mod directory;
 pub mod enrolment;

@@ -14,6 +14,7 @@ use sealpost_proto::tree::{Tree, leaf_hash};
 use thiserror::Error;
 
 use crate::api::Api;
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::platform;
 
@@ -154,6 +155,15 @@ impl LogMirror {
         Some(Hash::from_bytes(tree.head()))
     }
 
+    /// Takes leaves without a checkpoint, in memory alone.
+    #[cfg(test)]
+    pub(crate) fn push(&mut self, lines: &[String]) {
+        for line in lines {
+            self.tree.push(leaf_hash(line.as_bytes()));
+            self.lines.push(line.clone());
+        }
+    }
+
     /// The leaves.
     #[must_use]
     pub fn lines(&self) -> &[String] {
@@ -179,12 +189,14 @@ impl LogMirror {
     pub async fn fetch(&self, api: &Api) -> Result<Option<Growth>, Error> {
         let text = api.checkpoint(self.name).await?;
         let checkpoint = self.check(&text)?;
+        let mut budget = Budget::new("log entries", checkpoint.size.saturating_sub(self.size()))?;
         let mut lines: Vec<String> = Vec::new();
         while self.size() + (lines.len() as u64) < checkpoint.size {
             let page = api.leaves(self.name, self.size() + lines.len() as u64).await?;
             if page.is_empty() {
                 return Err(LogError::Inconsistent(self.name.to_owned()).into());
             }
+            budget.take(&page)?;
             lines.extend(page);
         }
         Ok(self.grow(text, &checkpoint, lines)?)

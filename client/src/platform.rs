@@ -3,8 +3,10 @@
 //! Nothing else in the client asks which system it runs on.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+
+use zeroize::Zeroizing;
 
 /// Creates a folder that only its owner can enter, with its parents; an existing one is left as it is.
 ///
@@ -221,7 +223,6 @@ pub fn sync_files(folder: &Path, files: &[std::path::PathBuf]) -> io::Result<()>
 /// # Errors
 /// Of the file system; [`io::ErrorKind::FileTooLarge`].
 pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -230,9 +231,93 @@ pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a whole file of at most `limit` bytes that holds a secret; none if it is one that other users can read or change. Pipes
+/// and terminals have no such rule.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::FileTooLarge`].
+pub fn read_private(path: &Path, limit: u64) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let file = File::open(path)?;
+    if is_open_to_others(&file.metadata()?) {
+        return Ok(None);
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(unix)]
+fn is_open_to_others(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    metadata.is_file() && metadata.mode() & 0o077 != 0
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &fs::Metadata) -> bool {
+    false
+}
+
+/// Lets the system write no core dump of this process from now on: it would hold keys and plaintext.
+///
+/// # Errors
+/// Of the system.
+#[cfg(unix)]
+pub fn forbid_core_dumps() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    Ok(setrlimit(Resource::Core, none)?)
+}
+
+/// There is no such limit here.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn forbid_core_dumps() -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn no_core_dump_holds_keys() {
+        use rustix::process::{Resource, getrlimit};
+        forbid_core_dumps().unwrap();
+        let limit = getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_secret_that_others_can_read_or_change_is_not_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p");
+        fs::write(&path, b"secret").unwrap();
+        for (mode, is_read) in [
+            (0o600, true),
+            (0o400, true),
+            (0o700, true),
+            (0o640, false),
+            (0o604, false),
+            (0o620, false),
+            (0o644, false),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_private(&path, 6).unwrap().is_some(), is_read, "{mode:o}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(read_private(&path, 5).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
 
     #[test]
     fn files_are_private_and_never_replaced_unasked() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealpost_proto::id::{Address, Hash, Label, OpeningId, TransferId};
+use sealpost_proto::id::{Address, Hash, Kid, Label, OpeningId, TransferId};
 use serde::{Deserialize, Serialize};
 
 use crate::env::Env;
@@ -12,6 +12,17 @@ use crate::home::State;
 const SENT: &str = "sent";
 const RECEIVED: &str = "received";
 
+/// Somebody to whom a transfer was sealed, as the directory said then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentTo {
+    /// The address that was named.
+    pub address: Address,
+    /// The person.
+    pub label: Label,
+    /// The encryption key that it was sealed to.
+    pub kid: Kid,
+}
+
 /// A transfer that this client sent. No key and no share is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SentRecord {
@@ -19,8 +30,10 @@ pub struct SentRecord {
     pub transfer: TransferId,
     /// Its header hash.
     pub hh: Hash,
-    /// For whom.
-    pub recipients: Vec<Address>,
+    /// For whom: what the gateway lists later is compared with it.
+    pub recipients: Vec<SentTo>,
+    /// Size of the directory that this client had seen when it sealed.
+    pub directory_size: u64,
     /// Names of the files as they were sent.
     pub files: Vec<String>,
     /// Until when it can be opened.

@@ -1,16 +1,17 @@
 //! Where a sent transfer stands with each recipient: sealed, opened, verified, rejected, or over.
 //!
 //! *Verified* and *rejected* are believed only from the recipient's own signature, and *verified* is kept: nothing that the gateway
-//! says later takes it back. *Opened* is the gateway's word.
+//! says later takes it back. *Opened* is the gateway's word. Who the recipients are says the record of sending alone: the gateway
+//! can neither add one nor leave one out unnoticed.
 
 use sealpost_proto::api::{RecipientState, TransferState, TransferSummary};
 use sealpost_proto::id::{Address, Hash, Label, TransferId};
-use sealpost_proto::sealed::{Reason, Seal};
+use sealpost_proto::sealed::Reason;
 
 use crate::error::Error;
-use crate::records::SentRecord;
+use crate::records::{SentRecord, SentTo};
 use crate::session::Session;
-use crate::verify::{self, Verdict};
+use crate::verify::{self, Accepted, Overview, Verdict};
 
 /// How far a recipient has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub enum Delivery {
     },
     /// It can no longer be opened, and was not received.
     Over(TransferState),
+    /// It was sent to this person, and the gateway does not list that.
+    NotListed,
+    /// The gateway lists this person, and it was not sent there.
+    NotSent,
 }
 
 /// A recipient of a sent transfer.
@@ -47,7 +52,7 @@ pub struct RecipientStatus {
     pub delivery: Delivery,
     /// Openings counted so far.
     pub openings_used: u32,
-    /// The gateway showed a receipt that does not prove what it should.
+    /// What the gateway shows of this recipient does not agree with what was sent, or proves nothing.
     pub doubt: Option<String>,
 }
 
@@ -56,12 +61,14 @@ pub struct RecipientStatus {
 pub struct TransferStatus {
     /// Its id.
     pub transfer: TransferId,
-    /// Whether this client remembers sending it.
+    /// Whether this client remembers sending it. If not, the list of recipients is the gateway's word.
     pub is_known: bool,
     /// Names of the files, if so.
     pub files: Vec<String>,
     /// When it was sealed.
     pub sealed_at: u64,
+    /// What the gateway signed when it accepted it.
+    pub accepted: Accepted,
     /// Until when it can be opened.
     pub expires_at: u64,
     /// How often each recipient may open it.
@@ -95,70 +102,128 @@ pub fn status(session: &Session, summary: &TransferSummary) -> Result<TransferSt
     if record.as_ref().is_some_and(|record| !is_same(record)) {
         return Err(Reason::Seal.into());
     }
-    let mut recipients = Vec::with_capacity(summary.recipients.len());
-    for recipient in &summary.recipients {
-        recipients.push(recipient_status(
-            session,
-            summary,
-            recipient,
-            &overview.seal,
-            record.as_mut(),
-        )?);
+    if let Some(record) = &record {
+        overview.accepted.check_not_before(record.directory_size)?;
     }
+    let recipients = recipients(session, summary, &overview, record.as_mut())?;
     Ok(TransferStatus {
         transfer: summary.transfer,
         is_known: record.is_some(),
         files: record.map(|record| record.files).unwrap_or_default(),
         sealed_at: overview.seal.body.sealed_at,
+        accepted: overview.accepted,
         expires_at: overview.header.expires_at,
         openings: summary.openings,
         recipients,
     })
 }
 
-fn recipient_status(
+/// Everybody to whom it was sent, then whom else the gateway lists. Without a record all are the gateway's word, but a key must
+/// be the person's for whom it is listed.
+fn recipients(
     session: &Session,
     summary: &TransferSummary,
-    recipient: &RecipientState,
-    seal: &Seal,
+    overview: &Overview,
     record: Option<&mut SentRecord>,
+) -> Result<Vec<RecipientStatus>, Error> {
+    let Some(record) = record else {
+        let listed = summary.recipients.iter();
+        return Ok(listed
+            .map(|state| by_the_gateways_word(session, summary, overview, state))
+            .collect());
+    };
+    let mut unmatched: Vec<&RecipientState> = summary.recipients.iter().collect();
+    let mut shown = Vec::with_capacity(unmatched.len());
+    for to in record.recipients.clone() {
+        let listed = unmatched
+            .iter()
+            .position(|state| state.label == to.label && state.kid == to.kid);
+        shown.push(match listed {
+            Some(at) => sent_to(session, summary, overview, unmatched.remove(at), record)?,
+            None => not_listed(&to, record)?,
+        });
+    }
+    shown.extend(unmatched.into_iter().map(|state| RecipientStatus {
+        label: state.label,
+        delivery: Delivery::NotSent,
+        openings_used: state.openings_used,
+        doubt: Some("The gateway lists this recipient, and this device did not send to it.".to_owned()),
+    }));
+    Ok(shown)
+}
+
+/// A recipient of the record whom the gateway lists: a good *verified* receipt is kept.
+fn sent_to(
+    session: &Session,
+    summary: &TransferSummary,
+    overview: &Overview,
+    state: &RecipientState,
+    record: &mut SentRecord,
 ) -> Result<RecipientStatus, Error> {
-    let at = &session.account.at;
-    let directory = session.mirror.directory();
-    let check = |text: &String| {
-        let verdict = verify::recipients(text, at, seal, directory)?;
-        if verdict.label == recipient.label {
-            Ok(verdict)
-        } else {
-            Err(Error::Receipt("it is another person's"))
-        }
-    };
-    let shown = recipient.receipt.as_ref().map(check).transpose();
-    let kept = record.as_ref().and_then(|record| record.verified.get(&recipient.label));
-    let kept = kept.map(|text| kept_time(text)).transpose()?;
-    let (verdict, doubt) = match shown {
-        Ok(verdict) => (verdict, None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    if let (Some(verdict), Some(record), Some(text)) = (&verdict, record, &recipient.receipt)
-        && verdict.rejected.is_none()
-        && kept.is_none()
-    {
-        record.verified.insert(recipient.label, text.clone());
+    let kept = kept_time(record, &state.label)?;
+    let (verdict, doubt) = shown_receipt(session, overview, state);
+    let is_verified = verdict.is_some_and(|verdict| verdict.rejected.is_none());
+    if let Some(text) = state.receipt.as_ref().filter(|_| is_verified && kept.is_none()) {
+        record.verified.insert(state.label, text.clone());
         record.put(&session.state, &session.env)?;
     }
     Ok(RecipientStatus {
-        label: recipient.label,
-        delivery: delivery(summary.state, recipient, verdict, kept),
-        openings_used: recipient.openings_used,
+        label: state.label,
+        delivery: delivery(summary.state, state, verdict, kept),
+        openings_used: state.openings_used,
         doubt,
     })
 }
 
-/// A kept receipt was verified before it was kept, under a seal of the state file.
-fn kept_time(text: &str) -> Result<u64, Error> {
+fn not_listed(to: &SentTo, record: &SentRecord) -> Result<RecipientStatus, Error> {
+    let kept = kept_time(record, &to.label)?;
+    Ok(RecipientStatus {
+        label: to.label,
+        delivery: kept.map_or(Delivery::NotListed, |at| Delivery::Verified { at }),
+        openings_used: 0,
+        doubt: Some("The gateway does not list this recipient.".to_owned()),
+    })
+}
+
+fn by_the_gateways_word(
+    session: &Session,
+    summary: &TransferSummary,
+    overview: &Overview,
+    state: &RecipientState,
+) -> RecipientStatus {
+    let (verdict, mut doubt) = shown_receipt(session, overview, state);
+    if session.mirror.directory().label_of_kid(&state.kid) != Some(state.label) {
+        doubt.get_or_insert_with(|| "The gateway lists a key that is not this person's.".to_owned());
+    }
+    RecipientStatus {
+        label: state.label,
+        delivery: delivery(summary.state, state, verdict, None),
+        openings_used: state.openings_used,
+        doubt,
+    }
+}
+
+/// What the receipt that the gateway shows proves: it counts only if the device that signed is this recipient's. Else why not.
+fn shown_receipt(session: &Session, overview: &Overview, state: &RecipientState) -> (Option<Verdict>, Option<String>) {
+    let Some(text) = &state.receipt else {
+        return (None, None);
+    };
+    let verdict = verify::recipients(text, &session.account.at, &overview.seal, session.mirror.directory());
+    match verdict {
+        Ok(verdict) if verdict.label == state.label => (Some(verdict), None),
+        Ok(_) => (None, Some(Error::Receipt("it is another person's").to_string())),
+        Err(error) => (None, Some(error.to_string())),
+    }
+}
+
+/// When the kept receipt of this person says that it was verified: it was checked before it was kept, under a seal of the state
+/// file.
+fn kept_time(record: &SentRecord, label: &Label) -> Result<Option<u64>, Error> {
+    let Some(text) = record.verified.get(label) else {
+        return Ok(None);
+    };
     let receipt: sealpost_proto::receipt::SignedReceipt = text.parse().map_err(|_| Error::State)?;
-    Ok(receipt.receipt().facts.time)
+    Ok(Some(receipt.receipt().facts.time))
 }
 
 fn delivery(state: TransferState, recipient: &RecipientState, verdict: Option<Verdict>, kept: Option<u64>) -> Delivery {
@@ -200,63 +265,11 @@ pub fn missing(session: &Session, listed: &[TransferSummary]) -> Result<Vec<Miss
     Ok(missing
         .map(|record| Missing {
             transfer: record.transfer,
-            recipients: record.recipients,
+            recipients: record.recipients.into_iter().map(|to| to.address).collect(),
             was_accepted: record.accepted.is_some(),
         })
         .collect())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sealpost_proto::id::{Kid, PublicKey};
-
-    fn recipient(openings_used: u32) -> RecipientState {
-        RecipientState {
-            label: Label::from_bytes([1; 32]),
-            kid: Kid::from_bytes([2; 32]),
-            openings_used,
-            opened_at: None,
-            receipt: None,
-        }
-    }
-
-    fn verdict(rejected: Option<Reason>) -> Option<Verdict> {
-        Some(Verdict {
-            rejected,
-            label: Label::from_bytes([1; 32]),
-            identity: PublicKey::from_bytes([3; 32]),
-            time: 9,
-        })
-    }
-
-    #[test]
-    fn signatures_come_before_the_gateways_word() {
-        use TransferState::{Available, Expired};
-        assert_eq!(delivery(Available, &recipient(0), None, None), Delivery::Sealed);
-        assert_eq!(
-            delivery(Available, &recipient(1), None, None),
-            Delivery::Opened { at: None }
-        );
-        assert_eq!(delivery(Expired, &recipient(1), None, None), Delivery::Over(Expired));
-        let verified = Delivery::Verified { at: 9 };
-        assert_eq!(delivery(Expired, &recipient(0), verdict(None), None), verified);
-        let rejected = delivery(Available, &recipient(1), verdict(Some(Reason::Segment)), None);
-        assert_eq!(
-            rejected,
-            Delivery::Rejected {
-                at: 9,
-                reason: Reason::Segment
-            }
-        );
-    }
-
-    #[test]
-    fn verified_is_never_taken_back() {
-        let later = [None, verdict(Some(Reason::Segment))];
-        for verdict in later {
-            let shown = delivery(TransferState::Revoked, &recipient(0), verdict, Some(5));
-            assert_eq!(shown, Delivery::Verified { at: 5 });
-        }
-    }
-}
+mod tests;

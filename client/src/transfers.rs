@@ -5,7 +5,10 @@ use sealpost_proto::api::{TransferSummary, TransfersResponse};
 use crate::api::{Api, ApiError};
 use crate::error::Error;
 
-const PAGE: usize = 200;
+/// Few enough that a page of transfers to many recipients fits into one answer.
+const PAGE: usize = 50;
+/// Most pages of one list.
+const MAX_PAGES: usize = 2_000;
 /// Fewest digits by which a transfer may be named.
 const MIN_PREFIX: usize = 4;
 
@@ -33,16 +36,22 @@ impl List {
     pub async fn list(self, api: &Api, limit: usize) -> Result<Vec<TransferSummary>, Error> {
         let mut all: Vec<TransferSummary> = Vec::new();
         let mut before = None;
-        loop {
+        for _ in 0..MAX_PAGES {
             let page = self.page(api, before).await?;
+            if page.transfers.len() > PAGE {
+                return Err(ApiError::Answer("a page is longer than was asked for").into());
+            }
             all.extend(page.transfers);
-            let is_stuck = page.next.is_none() || page.next == before;
-            if is_stuck || all.len() >= limit {
+            let Some(next) = page.next.filter(|_| all.len() < limit) else {
                 all.truncate(limit);
                 return Ok(all);
+            };
+            if before.is_some_and(|before| next >= before) {
+                return Err(ApiError::Answer("its pages do not come to an end").into());
             }
-            before = page.next;
+            before = Some(next);
         }
+        Err(ApiError::TooMuch("transfers").into())
     }
 
     /// The one transfer whose id begins with `prefix`.

@@ -39,25 +39,106 @@ fn countersigned(text: &str, at: &GatewayAddress, seal: &Seal) -> Result<SignedR
     }
 }
 
-/// Verifies an *accepted* receipt and returns the size of the directory that it vouches for.
+/// What an *accepted* receipt says, signed by the gateway about one seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Size of the directory when the gateway accepted it.
+    pub directory_size: u64,
+    /// Head of the directory at that size.
+    pub directory_root: Hash,
+    /// When, unix seconds by the gateway's clock.
+    pub time: u64,
+}
+
+impl Accepted {
+    /// Reads an *accepted* receipt about exactly this seal and checks the gateway's signature; the directory is not checked yet.
+    ///
+    /// # Errors
+    /// [`Error::Receipt`].
+    pub fn read(text: &str, at: &GatewayAddress, seal: &Seal) -> Result<Self, Error> {
+        let receipt = countersigned(text, at, seal)?;
+        match receipt.receipt().kind {
+            Kind::Accepted {
+                directory_size,
+                directory_root,
+            } => Ok(Self {
+                directory_size,
+                directory_root,
+                time: receipt.receipt().facts.time,
+            }),
+            _ => Err(Error::Receipt("it is of another kind")),
+        }
+    }
+
+    /// The directory that it names must be a beginning of the one that this device has verified. A mirror that was brought up to
+    /// date after the receipt was made holds that much.
+    ///
+    /// # Errors
+    /// [`Error::Receipt`].
+    pub fn check_directory(self, mirror: &DirectoryMirror) -> Result<Self, Error> {
+        match mirror.head_at(self.directory_size) {
+            Some(head) if head == self.directory_root => Ok(self),
+            Some(_) => Err(Error::Receipt("it names another directory than this device has seen")),
+            None => Err(Error::Receipt("it names a larger directory than the gateway shows")),
+        }
+    }
+
+    /// For the sender: who seals under `size` statements must not be accepted under fewer, else a revocation that the sender has
+    /// seen would not count.
+    ///
+    /// # Errors
+    /// [`Error::Receipt`].
+    pub fn check_not_before(self, size: u64) -> Result<Self, Error> {
+        if self.directory_size < size {
+            return Err(Error::Receipt(
+                "it names an older directory than this device had seen when it sealed",
+            ));
+        }
+        Ok(self)
+    }
+
+    /// How the gateway's time of acceptance differs from the sender's time of sealing, when by more than ten minutes.
+    #[must_use]
+    pub fn lateness(&self, sealed_at: u64) -> Option<Lateness> {
+        if self.time > sealed_at.saturating_add(MAX_LATENESS) {
+            Some(Lateness::Late)
+        } else if self.time.saturating_add(MAX_LATENESS) < sealed_at {
+            Some(Lateness::Early)
+        } else {
+            None
+        }
+    }
+}
+
+/// Seconds between sealing and acceptance that need no remark.
+const MAX_LATENESS: u64 = 600;
+
+/// The two clocks of a sealed transfer differ: one of them is wrong, or somebody lies about when it was sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lateness {
+    /// Accepted long after the time in the seal.
+    Late,
+    /// Accepted long before the time in the seal.
+    Early,
+}
+
+impl Lateness {
+    /// One word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Early => "early",
+        }
+    }
+}
+
+/// Verifies an *accepted* receipt, with the directory that it names.
 ///
 /// # Errors
 /// [`Error::Receipt`].
-pub fn accepted(text: &str, at: &GatewayAddress, seal: &Seal, mirror: &DirectoryMirror) -> Result<u64, Error> {
-    let receipt = countersigned(text, at, seal)?;
-    let Kind::Accepted {
-        directory_size,
-        directory_root,
-    } = receipt.receipt().kind
-    else {
-        return Err(Error::Receipt("it is of another kind"));
-    };
-    match mirror.head_at(directory_size) {
-        Some(head) if head != directory_root => {
-            Err(Error::Receipt("it names another directory than this device has seen"))
-        }
-        _ => Ok(directory_size),
-    }
+pub fn accepted(text: &str, at: &GatewayAddress, seal: &Seal, mirror: &DirectoryMirror) -> Result<Accepted, Error> {
+    Accepted::read(text, at, seal)?.check_directory(mirror)
 }
 
 /// What a recipient's receipt proves.
@@ -127,14 +208,16 @@ pub struct Overview {
     pub header: Header,
     /// The seal.
     pub seal: Seal,
-    /// The sender as the directory confirms; none for an anonymous one.
-    pub sender: Option<Label>,
+    /// The sender as the directory confirms.
+    pub sender: Label,
+    /// What the gateway signed when it accepted it.
+    pub accepted: Accepted,
 }
 
 /// Checks header, seal and sender of a summary in the order of security.md 3.8, as far as that goes without opening.
 ///
 /// # Errors
-/// The first [`Reason`], or [`Error::Receipt`].
+/// The first [`Reason`], [`Error::Receipt`], or [`Error::Anonymous`].
 pub fn overview(summary: &TransferSummary, at: &GatewayAddress, mirror: &DirectoryMirror) -> Result<Overview, Error> {
     let (header, seal) = pieces(summary)?;
     header.check_audience(&at.gateway.audience())?;
@@ -142,17 +225,18 @@ pub fn overview(summary: &TransferSummary, at: &GatewayAddress, mirror: &Directo
     if seal.body.header_hash != header.hash() {
         return Err(Reason::Seal.into());
     }
-    let size = accepted(&summary.receipt, at, &seal, mirror)?;
-    let directory = mirror.directory();
-    let sender = match header.sender_identity {
-        None => None,
-        Some(identity) => {
-            let trusted = directory.device_below(&header.sender_device, seal.body.sealed_at, size);
-            let trusted = trusted
-                .filter(|device| device.identity == identity)
-                .ok_or(Reason::Sender)?;
-            Some(trusted.label)
-        }
-    };
-    Ok(Overview { header, seal, sender })
+    let identity = header.sender_identity.ok_or(Error::Anonymous)?;
+    let accepted = accepted(&summary.receipt, at, &seal, mirror)?;
+    let size = accepted.directory_size;
+    let trusted = mirror
+        .directory()
+        .device_below(&header.sender_device, seal.body.sealed_at, size)
+        .filter(|device| device.identity == identity)
+        .ok_or(Reason::Sender)?;
+    Ok(Overview {
+        header,
+        seal,
+        sender: trusted.label,
+        accepted,
+    })
 }

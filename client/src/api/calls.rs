@@ -5,19 +5,33 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::Method;
 use sealpost_proto::api::{
-    AddressesResponse, AnnounceRequest, DirectoryHead, Info, InviteRequest, InvitesResponse, MeResponse, OpenRequest,
-    OpenResponse, OrgRequest, Part, PartsResponse, ReceiptRequest, ReceiptResponse, RedeemRequest, RedeemResponse,
-    SealOptions, SealResponse, StatementsRequest, StatementsResponse, TransferSummary, TransfersResponse,
+    AddressesResponse, AnnounceRequest, DirectoryHead, Info, InviteRequest, InvitesResponse, MAX_PAGE, MeResponse,
+    OpenRequest, OpenResponse, OrgRequest, Part, PartsResponse, ReceiptRequest, ReceiptResponse, RedeemRequest,
+    RedeemResponse, SealOptions, SealResponse, StatementsRequest, StatementsResponse, TransferSummary,
+    TransfersResponse,
 };
 use sealpost_proto::id::{Hash, TransferId};
+use sealpost_proto::log::MAX_LEAF_LEN;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::{Api, ApiError, Ask};
 
-const MAX_JSON_ANSWER: usize = 32 << 20;
-const MAX_TEXT_ANSWER: usize = 16 << 20;
+/// Longest answers in bytes, by what they hold. A few facts, or one receipt.
+const SMALL: usize = 64 << 10;
+/// The statements of an organisation's root and its registrars.
+const MAX_ORG: usize = 1 << 20;
+/// The stanza block in base64, and the share.
+const MAX_OPENED: usize = 2 << 20;
+/// One transfer with the receipts of 255 recipients.
+const MAX_TRANSFER: usize = 4 << 20;
+/// A page of leaves: [`MAX_PAGE`] lines.
+const MAX_LEAVES: usize = MAX_PAGE * (MAX_LEAF_LEN + 1);
+/// A page of statements, or what is known of all parts of a transfer.
+const MAX_STATEMENTS: usize = 16 << 20;
+/// A list that comes whole: people, invitations, a page of transfers.
+const MAX_LIST: usize = 32 << 20;
 
 /// What `POST /v1/transfers/{id}/seal` hands over.
 #[derive(Debug, Default)]
@@ -68,7 +82,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`], as of all calls.
     pub async fn info(&self) -> Result<Info, ApiError> {
-        self.get("/v1/info", String::new()).await
+        self.get("/v1/info", String::new(), SMALL).await
     }
 
     /// `POST /v1/org`.
@@ -76,7 +90,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn found_org(&self, request: &OrgRequest) -> Result<(), ApiError> {
-        self.post_json("/v1/org", request).await.map(drop)
+        self.post_json("/v1/org", request).await
     }
 
     /// `POST /v1/invites`.
@@ -84,7 +98,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn invite(&self, request: &InviteRequest) -> Result<(), ApiError> {
-        self.post_json("/v1/invites", request).await.map(drop)
+        self.post_json("/v1/invites", request).await
     }
 
     /// `GET /v1/invites`.
@@ -92,7 +106,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn invites(&self) -> Result<InvitesResponse, ApiError> {
-        self.get("/v1/invites", String::new()).await
+        self.get("/v1/invites", String::new(), MAX_LIST).await
     }
 
     /// `POST /v1/enrol/redeem`.
@@ -100,7 +114,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn redeem(&self, request: &RedeemRequest) -> Result<RedeemResponse, ApiError> {
-        self.post("/v1/enrol/redeem", request).await
+        self.post("/v1/enrol/redeem", request, MAX_ORG).await
     }
 
     /// `GET /v1/me`.
@@ -108,7 +122,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn me(&self) -> Result<MeResponse, ApiError> {
-        self.get("/v1/me", String::new()).await
+        self.get("/v1/me", String::new(), SMALL).await
     }
 
     /// `POST /v1/statements`.
@@ -116,7 +130,8 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn post_statements(&self, statements: Vec<String>) -> Result<DirectoryHead, ApiError> {
-        self.post("/v1/statements", &StatementsRequest { statements }).await
+        self.post("/v1/statements", &StatementsRequest { statements }, SMALL)
+            .await
     }
 
     /// `GET /v1/statements?from=`.
@@ -124,7 +139,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn statements(&self, from: u64) -> Result<StatementsResponse, ApiError> {
-        self.get("/v1/statements", format!("from={from}")).await
+        self.get("/v1/statements", format!("from={from}"), MAX_STATEMENTS).await
     }
 
     /// `GET /v1/<log>/checkpoint`: a signed note. `log` is `directory` or `audit`.
@@ -132,7 +147,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn checkpoint(&self, log: &str) -> Result<String, ApiError> {
-        self.text(&format!("/v1/{log}/checkpoint"), String::new()).await
+        self.text(&format!("/v1/{log}/checkpoint"), String::new(), SMALL).await
     }
 
     /// `GET /v1/<log>/leaves?from=`: lines, without their LF.
@@ -140,7 +155,9 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn leaves(&self, log: &str, from: u64) -> Result<Vec<String>, ApiError> {
-        let text = self.text(&format!("/v1/{log}/leaves"), format!("from={from}")).await?;
+        let text = self
+            .text(&format!("/v1/{log}/leaves"), format!("from={from}"), MAX_LEAVES)
+            .await?;
         if text.is_empty() {
             return Ok(Vec::new());
         }
@@ -153,7 +170,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn addresses(&self) -> Result<AddressesResponse, ApiError> {
-        self.get("/v1/directory/addresses", String::new()).await
+        self.get("/v1/directory/addresses", String::new(), MAX_LIST).await
     }
 
     /// `POST /v1/transfers`.
@@ -161,7 +178,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn announce(&self, request: &AnnounceRequest) -> Result<(), ApiError> {
-        self.post_json("/v1/transfers", request).await.map(drop)
+        self.post_json("/v1/transfers", request).await
     }
 
     /// `PUT /v1/transfers/{id}/parts/{n}`.
@@ -179,7 +196,7 @@ impl Api {
             part_root: Some(root),
             range: None,
             idempotency_key: None,
-            limit: MAX_TEXT_ANSWER,
+            limit: SMALL,
         };
         self.ask(&ask).await.map(drop)
     }
@@ -189,7 +206,9 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn parts(&self, id: &TransferId) -> Result<Vec<Part>, ApiError> {
-        let parts: PartsResponse = self.get(&format!("/v1/transfers/{id}/parts"), String::new()).await?;
+        let parts: PartsResponse = self
+            .get(&format!("/v1/transfers/{id}/parts"), String::new(), MAX_STATEMENTS)
+            .await?;
         Ok(parts.parts)
     }
 
@@ -199,7 +218,7 @@ impl Api {
     /// [`ApiError`].
     pub async fn seal(&self, id: &TransferId, body: &SealBody<'_>) -> Result<SealResponse, ApiError> {
         let path = format!("/v1/transfers/{id}/seal");
-        let ask = self.post_ask(&path, "application/octet-stream", body.to_bytes()?);
+        let ask = self.post_ask(&path, "application/octet-stream", body.to_bytes()?, SMALL);
         from_json(&self.ask(&ask).await?)
     }
 
@@ -208,7 +227,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn sent(&self, before: Option<u64>, limit: usize) -> Result<TransfersResponse, ApiError> {
-        self.get("/v1/transfers", page(before, limit)).await
+        self.get("/v1/transfers", page(before, limit), MAX_LIST).await
     }
 
     /// `GET /v1/inbox?before=&limit=`: what the caller was sent.
@@ -216,7 +235,7 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn inbox(&self, before: Option<u64>, limit: usize) -> Result<TransfersResponse, ApiError> {
-        self.get("/v1/inbox", page(before, limit)).await
+        self.get("/v1/inbox", page(before, limit), MAX_LIST).await
     }
 
     /// `GET /v1/transfers/{id}`.
@@ -224,7 +243,8 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn transfer(&self, id: &TransferId) -> Result<TransferSummary, ApiError> {
-        self.get(&format!("/v1/transfers/{id}"), String::new()).await
+        self.get(&format!("/v1/transfers/{id}"), String::new(), MAX_TRANSFER)
+            .await
     }
 
     /// `POST /v1/transfers/{id}/open`.
@@ -234,7 +254,7 @@ impl Api {
     pub async fn open(&self, id: &TransferId, request: &OpenRequest) -> Result<OpenResponse, ApiError> {
         let body = json(request)?;
         let path = format!("/v1/transfers/{id}/open");
-        let ask = self.post_ask(&path, "application/json", body);
+        let ask = self.post_ask(&path, "application/json", body, MAX_OPENED);
         // The answer holds the gateway's share.
         from_json(&Zeroizing::new(self.ask(&ask).await?))
     }
@@ -279,38 +299,45 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn post_receipt(&self, id: &TransferId, request: &ReceiptRequest) -> Result<ReceiptResponse, ApiError> {
-        self.post(&format!("/v1/transfers/{id}/receipts"), request).await
+        self.post(&format!("/v1/transfers/{id}/receipts"), request, SMALL).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str, query: String) -> Result<T, ApiError> {
-        from_json(&self.ask(&get_ask(path, query, MAX_JSON_ANSWER)).await?)
+    async fn get<T: DeserializeOwned>(&self, path: &str, query: String, limit: usize) -> Result<T, ApiError> {
+        from_json(&self.ask(&get_ask(path, query, limit)).await?)
     }
 
     async fn bytes(&self, path: &str, limit: usize) -> Result<Vec<u8>, ApiError> {
         self.ask(&get_ask(path, String::new(), limit)).await
     }
 
-    async fn text(&self, path: &str, query: String) -> Result<String, ApiError> {
-        let bytes = self.ask(&get_ask(path, query, MAX_TEXT_ANSWER)).await?;
+    async fn text(&self, path: &str, query: String, limit: usize) -> Result<String, ApiError> {
+        let bytes = self.ask(&get_ask(path, query, limit)).await?;
         String::from_utf8(bytes).map_err(|_| ApiError::Answer("it is not a text"))
     }
 
-    async fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, ApiError> {
-        from_json(&self.post_json(path, request).await?)
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+        limit: usize,
+    ) -> Result<T, ApiError> {
+        let ask = self.post_ask(path, "application/json", json(request)?, limit);
+        from_json(&self.ask(&ask).await?)
     }
 
-    async fn post_json(&self, path: &str, request: &impl Serialize) -> Result<Vec<u8>, ApiError> {
-        let body = json(request)?;
-        self.ask(&self.post_ask(path, "application/json", body)).await
+    /// A post whose answer says nothing beside its status.
+    async fn post_json(&self, path: &str, request: &impl Serialize) -> Result<(), ApiError> {
+        let ask = self.post_ask(path, "application/json", json(request)?, SMALL);
+        self.ask(&ask).await.map(drop)
     }
 
-    fn post_ask<'a>(&self, path: &'a str, content_type: &'static str, body: Vec<u8>) -> Ask<'a> {
+    fn post_ask<'a>(&self, path: &'a str, content_type: &'static str, body: Vec<u8>, limit: usize) -> Ask<'a> {
         Ask {
             method: Method::POST,
             content_type: Some(content_type),
             body: Bytes::from(body),
             idempotency_key: Some(self.idempotency_key()),
-            ..get_ask(path, String::new(), MAX_JSON_ANSWER)
+            ..get_ask(path, String::new(), limit)
         }
     }
 }

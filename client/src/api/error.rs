@@ -27,6 +27,11 @@ pub enum ApiError {
         "The gateway's answer is not in the form that this client knows ({0}); check that client and gateway are of the same version."
     )]
     Answer(&'static str),
+    /// An answer without an end, in one piece or in many.
+    #[error(
+        "The gateway offers more {0} than this client takes in one run, so it stopped; try again, and tell your administrator if it happens again."
+    )]
+    TooMuch(&'static str),
     /// A request that could not be made.
     #[error("The request could not be made ({0}); this is a bug, please report it.")]
     Request(&'static str),
@@ -58,7 +63,7 @@ impl ApiError {
                 Some(_) => false,
                 None => matches!(problem.status, 429 | 502 | 503 | 504),
             },
-            Self::WrongKey | Self::Answer(_) | Self::Request(_) => false,
+            Self::WrongKey | Self::Answer(_) | Self::TooMuch(_) | Self::Request(_) => false,
         }
     }
 
@@ -67,8 +72,15 @@ impl ApiError {
     pub fn is_definite_refusal(&self) -> bool {
         match self {
             Self::WrongKey | Self::Request(_) => true,
-            Self::Refused { problem, .. } => problem.status < 500 && problem.kind() != Some(ProblemKind::InFlight),
-            Self::Unreachable(_) | Self::Answer(_) => false,
+            // The organisation that exists already may be the one of a first try whose answer was lost.
+            Self::Refused { problem, .. } => {
+                let is_open = matches!(
+                    problem.kind(),
+                    Some(ProblemKind::InFlight | ProblemKind::AlreadyFounded)
+                );
+                problem.status < 500 && !is_open
+            }
+            Self::Unreachable(_) | Self::Answer(_) | Self::TooMuch(_) => false,
         }
     }
 }

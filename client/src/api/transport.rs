@@ -14,6 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
 use super::{ApiError, tls};
 
@@ -25,6 +26,10 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 const LONG_BODY: u64 = 64 * 1024;
 /// Between two pieces of an answer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What the body of an answer may take beside the time that its bytes take at [`MIN_RATE`].
+const BODY_GRACE: Duration = Duration::from_secs(60);
+/// Bytes a second of the slowest line that is waited for: a part of 8 MiB then takes half an hour.
+const MIN_RATE: u64 = 4 * 1024;
 const IDLE_CONNECTIONS: usize = 8;
 /// Bodies go out in frames of this size, so that nothing between here and TLS copies a whole part.
 const FRAME_LEN: usize = 256 * 1024;
@@ -101,9 +106,10 @@ impl Transport {
     }
 }
 
-/// Appends a body to `into`, at most `limit` bytes.
+/// Appends a body to `into`, at most `limit` bytes, as long as it does not trickle.
 pub(super) async fn read_body(mut body: Incoming, limit: usize, into: &mut Vec<u8>) -> Result<(), ApiError> {
     let mut room = limit;
+    let start = Instant::now();
     loop {
         let frame = tokio::time::timeout(IDLE_TIMEOUT, body.frame()).await;
         let frame = frame.map_err(|_| ApiError::Unreachable("the answer stopped half-way".to_owned()))?;
@@ -115,7 +121,15 @@ pub(super) async fn read_body(mut body: Incoming, limit: usize, into: &mut Vec<u
             room = room.checked_sub(data.len()).ok_or(ApiError::Answer("it is too long"))?;
             into.extend_from_slice(data);
         }
+        if is_too_slow(start.elapsed(), limit - room) {
+            return Err(ApiError::Unreachable("the answer comes too slowly".to_owned()));
+        }
     }
+}
+
+fn is_too_slow(elapsed: Duration, received: usize) -> bool {
+    let due = Duration::from_secs(received as u64 / MIN_RATE);
+    elapsed > BODY_GRACE.saturating_add(due)
 }
 
 /// The last error of the chain: what the system said.
@@ -130,6 +144,16 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_trickles_is_given_up() {
+        let minute = Duration::from_secs(60);
+        assert!(!is_too_slow(minute, 0));
+        assert!(is_too_slow(minute + Duration::from_millis(1), 0));
+        assert!(!is_too_slow(2 * minute, 240 * 1024));
+        assert!(is_too_slow(2 * minute + Duration::from_millis(1), 240 * 1024));
+        assert!(!is_too_slow(34 * minute, 8 << 20), "a part on a slow line");
+    }
 
     #[tokio::test]
     async fn a_body_goes_out_in_frames_and_knows_its_length() {

@@ -7,7 +7,7 @@ mod download;
 mod keep;
 mod staging;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::error::Error;
 use crate::progress::Progress;
 use crate::records::{Progress as Stage, ReceivedRecord};
 use crate::session::Session;
-use crate::verify;
+use crate::verify::{self, Accepted};
 use download::DOWNLOADS;
 use keep::ContainerWriter;
 use staging::Staging;
@@ -58,12 +58,16 @@ pub struct ReceivedFile {
 pub struct Received {
     /// Its id.
     pub transfer: TransferId,
-    /// The sender as the directory confirms; none for an anonymous one.
+    /// The sender; none if the directory has another identity for this person by now.
     pub sender: Option<Label>,
     /// What the sender wrote.
     pub manifest: Manifest,
     /// The files.
     pub files: Vec<ReceivedFile>,
+    /// When the sender says it was sealed, unix seconds.
+    pub sealed_at: u64,
+    /// What the gateway signed when it accepted it.
+    pub accepted: Accepted,
     /// Until when it could be opened.
     pub expires_at: u64,
     /// The gateway has the receipt; else it is sent with the next `receive` or `inbox`.
@@ -84,6 +88,9 @@ pub async fn receive(
         keep.check_free()?;
     }
     let (header, seal) = verify::pieces(summary)?;
+    if header.sender_identity.is_none() {
+        return Err(Error::Anonymous);
+    }
     let hh = Hash::from_bytes(header.hash());
     let earlier = ReceivedRecord::get(&session.state, &hh)?;
     if earlier.as_ref().is_some_and(ReceivedRecord::is_received) && !options.again {
@@ -174,7 +181,7 @@ impl Attempt<'_> {
         let api = &self.session.api;
         let transfer = self.summary.transfer;
         let manifest_box = api.manifest_box(&transfer, MAX_BOX_LEN).await?;
-        let opener = self.open_envelope(&opened, &manifest_box)?;
+        let (opener, accepted) = self.open_envelope(&opened, &manifest_box)?;
         let layout = opener.layout()?;
         let leaves_len = usize::try_from(layout.segments() * 32).map_err(|_| Reason::Leaves)?;
         let leaf_list = api.leaf_list(&transfer, leaves_len).await?;
@@ -203,21 +210,25 @@ impl Attempt<'_> {
         // A failed download makes the worker stop too; the download's error is the one to tell.
         fetched?;
         let (opener, paths) = unpacked?;
-        Ok(self.received(&opener, paths))
+        Ok(self.received(&opener, accepted, paths))
     }
 
     /// Audience, time, seal, sender, stanzas; own stanza, share, commitment, manifest.
-    fn open_envelope(&self, opened: &OpenResponse, manifest_box: &[u8]) -> Result<Opener, Error> {
+    fn open_envelope(&self, opened: &OpenResponse, manifest_box: &[u8]) -> Result<(Opener, Accepted), Error> {
         let (session, account) = (self.session, &self.session.account);
         let (header, seal) = (&self.summary.header.0, &self.summary.seal.0);
         let envelope = Envelope::parse(header, &opened.block.0, manifest_box, seal)?;
-        let size = verify::accepted(&self.summary.receipt, &account.at, &self.seal, &session.mirror);
+        let accepted = verify::accepted(&self.summary.receipt, &account.at, &self.seal, &session.mirror);
         let directory = session.mirror.directory();
-        // Without a good receipt any revocation counts.
-        let size = size.unwrap_or(directory.size());
+        // Without a good receipt any revocation counts while the envelope is checked, so that the sender hears of a fault there;
+        // then it is refused all the same.
+        let size = accepted
+            .as_ref()
+            .map_or(directory.size(), |receipt| receipt.directory_size);
         let identity_of = |device: &_| verify::sender(directory, device, &self.seal, size);
         let audience = account.at.gateway.audience();
         let verified = envelope.verify(&audience, session.env.now(), identity_of)?;
+        let accepted = accepted?;
         let own = account.encryption.iter().map(|epoch| &epoch.key);
         let mine = |verified: &VerifiedEnvelope, kid| verified.envelope().block.for_kid(&kid).is_some();
         let key = own
@@ -226,15 +237,11 @@ impl Attempt<'_> {
             .ok_or(Reason::Key)?;
         let secret = unwrap_secret(FAST, &verified, OpenWith::Key(key), None)?;
         let share = opened.share.as_ref().map(|share| Zeroizing::new(share.0.clone()));
-        Ok(Opener::new(
-            FAST,
-            verified,
-            secret,
-            share.as_ref().map(|share| share.as_slice()),
-        )?)
+        let opener = Opener::new(FAST, verified, secret, share.as_ref().map(|share| share.as_slice()))?;
+        Ok((opener, accepted))
     }
 
-    fn received(&self, opener: &Opener, paths: Vec<PathBuf>) -> Received {
+    fn received(&self, opener: &Opener, accepted: Accepted, paths: Vec<PathBuf>) -> Received {
         let files = opener
             .manifest()
             .files
@@ -253,6 +260,8 @@ impl Attempt<'_> {
             sender: sender.map(|member| member.label),
             manifest: opener.manifest().clone(),
             files: files.collect(),
+            sealed_at: self.seal.body.sealed_at,
+            accepted,
             expires_at: self.header.expires_at,
             is_receipted: false,
         }

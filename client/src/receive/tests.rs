@@ -17,22 +17,24 @@ use crate::env::Env;
 use crate::home::Home;
 use crate::inspect::{ContainerFile, SenderCheck, read_share};
 use crate::progress::Silent;
+use crate::records::SentTo;
 use crate::send::{Draft, Input, work};
 
 /// The seed of the log key that test accounts are enrolled with.
 const LOG_SEED: [u8; 32] = [2; 32];
 
-struct Sealed {
-    session: Session,
+pub(crate) struct Sealed {
+    pub(crate) session: Session,
     dir: tempfile::TempDir,
-    summary: TransferSummary,
+    pub(crate) summary: TransferSummary,
+    pub(crate) sent_to: Vec<SentTo>,
     opened: OpenResponse,
     manifest_box: Vec<u8>,
     leaf_list: Vec<u8>,
     payload: Vec<u8>,
 }
 
-fn session(account: Account, statements: &[String], dir: &Path) -> Session {
+pub(crate) fn session(account: Account, statements: &[String], dir: &Path) -> Session {
     let env = Env::system();
     let home = Home::new(dir.join("home"));
     Session {
@@ -46,10 +48,15 @@ fn session(account: Account, statements: &[String], dir: &Path) -> Session {
 }
 
 /// The founder sends files of these lengths to herself; the gateway's part is played by its log key.
-fn sealed(lengths: &[usize]) -> Sealed {
-    let dir = tempfile::tempdir().unwrap();
+pub(crate) fn sealed(lengths: &[usize]) -> Sealed {
     let (account, statements, _) = invited();
-    let session = session(account, &statements, dir.path());
+    sealed_by(account, &statements, lengths)
+}
+
+/// The same for an account of a directory with these statements.
+pub(crate) fn sealed_by(account: Account, statements: &[String], lengths: &[usize]) -> Sealed {
+    let dir = tempfile::tempdir().unwrap();
+    let session = session(account, statements, dir.path());
     let mut input = Input::default();
     for (number, len) in lengths.iter().enumerate() {
         let path = dir.path().join(format!("file {number}.bin"));
@@ -69,7 +76,7 @@ fn sealed(lengths: &[usize]) -> Sealed {
         public_label: None,
         no_forward: false,
     };
-    let (sealer, input) = crate::send::prepare(&session, draft).unwrap();
+    let (sealer, input, sent_to) = crate::send::prepare(&session, draft).unwrap();
     let (parts, mut taken) = tokio::sync::mpsc::channel(1);
     let (sealed_payload, payload) = std::thread::scope(|scope| {
         let (sealer, rng) = (&sealer, session.env.rng());
@@ -98,6 +105,7 @@ fn sealed(lengths: &[usize]) -> Sealed {
             openings: None,
             recipients: Vec::new(),
         },
+        sent_to,
         opened: OpenResponse {
             opening: OpeningId::from_bytes([1; 16]),
             expires_at: now + 1,
@@ -113,11 +121,15 @@ fn sealed(lengths: &[usize]) -> Sealed {
 }
 
 fn accepted(session: &Session, seal: &Seal, root: Hash) -> String {
+    accepted_at(session, seal, session.mirror.size(), root, session.env.now())
+}
+
+fn accepted_at(session: &Session, seal: &Seal, directory_size: u64, directory_root: Hash, time: u64) -> String {
     let receipt = Receipt {
-        facts: verify::facts(seal, session.env.now()),
+        facts: verify::facts(seal, time),
         kind: Kind::Accepted {
-            directory_size: session.mirror.size(),
-            directory_root: root,
+            directory_size,
+            directory_root,
         },
     };
     let mut signed = SignedReceipt::try_from(receipt.note().unwrap()).unwrap();
@@ -142,7 +154,9 @@ impl Sealed {
             seal,
             record,
         };
-        attempt.open_envelope(&self.opened, &self.manifest_box)
+        attempt
+            .open_envelope(&self.opened, &self.manifest_box)
+            .map(|(opener, _)| opener)
     }
 
     /// What the blocking thread does with a payload that has arrived.
@@ -275,7 +289,10 @@ fn an_accepted_receipt_is_about_this_seal_and_this_directory() {
     let (_, seal) = verify::pieces(summary).unwrap();
     let at = &session.account.at;
     let check = |text: &str, seal: &Seal| verify::accepted(text, at, seal, &session.mirror);
-    assert_eq!(check(&summary.receipt, &seal).unwrap(), session.mirror.size());
+    assert_eq!(
+        check(&summary.receipt, &seal).unwrap().directory_size,
+        session.mirror.size()
+    );
     let mut other_seal = seal;
     other_seal.body.sealed_at += 1;
     assert!(check(&summary.receipt, &other_seal).is_err());
@@ -285,30 +302,33 @@ fn an_accepted_receipt_is_about_this_seal_and_this_directory() {
     assert!(check(&unsigned, &seal).is_err());
 }
 
+/// A *verified* receipt of this person, signed by `device` and perhaps by the gateway.
+pub(crate) fn verified_by(account: &Account, device: &SigningKey, seal: &Seal, countersigned: bool) -> String {
+    let signer = Signer {
+        identity: account.identity.public(),
+        device: device.public(),
+        client: crate::CLIENT.into(),
+        assurance: Assurance::Member,
+    };
+    let receipt = Receipt {
+        facts: verify::facts(seal, Env::system().now()),
+        kind: Kind::Verified(signer),
+    };
+    let mut note = receipt.note().unwrap();
+    note.sign_as("dk", device);
+    let mut signed = SignedReceipt::try_from(note).unwrap();
+    if countersigned {
+        signed.countersign(&account.at.gateway, &SigningKey::from_seed(&LOG_SEED));
+    }
+    signed.to_string()
+}
+
 #[test]
 fn a_recipients_receipt_needs_both_signatures_and_a_known_device() {
     let sealed = sealed(&[1]);
     let (session, account) = (&sealed.session, &sealed.session.account);
     let (_, seal) = verify::pieces(&sealed.summary).unwrap();
-    let receipt = |device: &SigningKey, countersigned: bool| {
-        let signer = Signer {
-            identity: account.identity.public(),
-            device: device.public(),
-            client: crate::CLIENT.into(),
-            assurance: Assurance::Member,
-        };
-        let receipt = Receipt {
-            facts: verify::facts(&seal, session.env.now()),
-            kind: Kind::Verified(signer),
-        };
-        let mut note = receipt.note().unwrap();
-        note.sign_as("dk", device);
-        let mut signed = SignedReceipt::try_from(note).unwrap();
-        if countersigned {
-            signed.countersign(&account.at.gateway, &SigningKey::from_seed(&LOG_SEED));
-        }
-        signed.to_string()
-    };
+    let receipt = |device: &SigningKey, countersigned| verified_by(account, device, &seal, countersigned);
     let check = |text: &str| verify::recipients(text, &account.at, &seal, session.mirror.directory());
     let verdict = check(&receipt(&account.device, true)).unwrap();
     assert_eq!((verdict.label, verdict.rejected), (account.label(), None));
@@ -345,4 +365,82 @@ fn records_are_kept_for_what_was_received() {
     record.progress = Stage::Placed;
     record.put(state, &sealed.session.env).unwrap();
     assert!(is_received(&sealed.session, &hh).unwrap());
+}
+
+#[test]
+fn an_accepted_receipt_names_neither_more_nor_less_of_the_directory() {
+    let sealed = sealed(&[1]);
+    let session = &sealed.session;
+    let (_, seal) = verify::pieces(&sealed.summary).unwrap();
+    let (at, size) = (&session.account.at, session.mirror.size());
+    let read = |size, root| Accepted::read(&accepted_at(session, &seal, size, root, 1), at, &seal).unwrap();
+    let head = |size| session.mirror.head_at(size).unwrap();
+    assert!(read(size, head(size)).check_not_before(size).is_ok());
+    // What the sender has seen when sealing must count, also when the receipt is about a true beginning of the directory.
+    let older = read(size - 1, head(size - 1));
+    assert!(older.check_directory(&session.mirror).is_ok());
+    assert!(matches!(older.check_not_before(size), Err(Error::Receipt(_))));
+    // A size that the gateway does not show cannot be checked by anybody.
+    let larger = read(size + 1, head(size));
+    assert!(matches!(
+        larger.check_directory(&session.mirror),
+        Err(Error::Receipt(_))
+    ));
+    assert!(matches!(
+        read(size, head(size - 1)).check_directory(&session.mirror),
+        Err(Error::Receipt(_))
+    ));
+}
+
+#[test]
+fn a_transfer_without_a_good_accepted_receipt_is_not_opened() {
+    let mut sealed = sealed(&[1]);
+    let (_, seal) = verify::pieces(&sealed.summary).unwrap();
+    sealed.summary.receipt = accepted(&sealed.session, &seal, Hash::from_bytes([9; 32]));
+    let refused = sealed.unpack(None);
+    assert!(matches!(refused, Err(Error::Receipt(_))), "{refused:?}");
+    assert_eq!(sealed.files_left(), 0);
+}
+
+#[test]
+fn a_clock_that_differs_is_named() {
+    let sealed = sealed(&[1]);
+    let (session, at) = (&sealed.session, &sealed.session.account.at);
+    let (_, seal) = verify::pieces(&sealed.summary).unwrap();
+    let sealed_at = seal.body.sealed_at;
+    for (time, word) in [
+        (sealed_at, None),
+        (sealed_at + 600, None),
+        (sealed_at - 600, None),
+        (sealed_at + 601, Some("late")),
+        (sealed_at - 601, Some("early")),
+    ] {
+        let text = accepted_at(session, &seal, session.mirror.size(), session.mirror.head(), time);
+        let accepted = verify::accepted(&text, at, &seal, &session.mirror).unwrap();
+        assert_eq!(accepted.lateness(sealed_at).map(verify::Lateness::word), word, "{time}");
+    }
+}
+
+/// Until there are file requests, a transfer without a sender is never valid, whoever offers it.
+#[test]
+fn a_transfer_without_a_sender_is_refused() {
+    let mut sealed = sealed(&[1]);
+    let (mut header, mut seal) = verify::pieces(&sealed.summary).unwrap();
+    header.sender_identity = None;
+    seal.body.header_hash = header.hash();
+    let seal = seal.body.sign(&sealed.session.account.device);
+    sealed.summary.header = Base64(header.to_bytes().to_vec());
+    sealed.summary.seal = Base64(seal.to_bytes().to_vec());
+    sealed.summary.receipt = accepted(&sealed.session, &seal, sealed.session.mirror.head());
+    let (session, summary) = (&sealed.session, &sealed.summary);
+    let shown = verify::overview(summary, &session.account.at, &session.mirror);
+    assert!(matches!(shown, Err(Error::Anonymous)), "{shown:?}");
+    let options = Options {
+        target: sealed.dir.path().join("out"),
+        again: false,
+        keep_sealed: None,
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let received = runtime.block_on(receive(session, summary, &options, Arc::new(Silent)));
+    assert!(matches!(received, Err(Error::Anonymous)), "{received:?}");
 }

@@ -25,9 +25,9 @@ pub use spool::Spool;
 use crate::api::{Api, SealBody};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::records::SentRecord;
+use crate::records::{SentRecord, SentTo};
 use crate::session::Session;
-use crate::verify;
+use crate::verify::Accepted;
 use work::{SealedPart, SealedPayload};
 
 /// Parts that are on their way at once; one more is being sealed.
@@ -86,9 +86,8 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
         openings: draft.openings,
         public_label: draft.public_label,
     };
-    let recipients = draft.recipients.clone();
     let files = draft.input.drafts().into_iter().map(|file| file.name).collect();
-    let (sealer, input) = prepare(session, draft)?;
+    let (sealer, input, recipients) = prepare(session, draft)?;
     let sealer = Arc::new(sealer);
     let transfer = sealer.header().transfer_id;
     progress.start(sealer.layout().stored_len());
@@ -106,6 +105,7 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
         transfer,
         hh: Hash::from_bytes(sealer.header().hash()),
         recipients,
+        directory_size: session.mirror.size(),
         files,
         expires_at: sealer.header().expires_at,
         accepted: None,
@@ -114,11 +114,11 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
     hand_over(session, &sealer, &payload, &inline, options, record).await
 }
 
-/// Checks every recipient's key, and makes header and stanzas.
-pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input), Error> {
+/// Checks every recipient's key, and makes header and stanzas. Also returns to whom it is sealed.
+pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input, Vec<SentTo>), Error> {
     let (account, env) = (&session.account, &session.env);
     let now = env.now();
-    let recipients = recipients(session, &draft.recipients, now)?;
+    let (recipients, sent_to) = recipients(session, &draft.recipients, now)?;
     let terms = TransferDraft {
         transfer_id: TransferId::from_bytes(env.draw()),
         audience: account.at.gateway.audience(),
@@ -139,18 +139,24 @@ pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input)
     };
     let secrets = TransferSecrets::generate(true, &mut env.rng());
     let sealer = Sealer::new(FAST, &terms, &recipients, manifest, secrets, &mut env.rng()).map_err(seal_error)?;
-    Ok((sealer, draft.input))
+    Ok((sealer, draft.input, sent_to))
 }
 
 /// One stanza for each person, and one for the sender, who can read what was sent until it expires.
-fn recipients(session: &Session, addresses: &[Address], now: u64) -> Result<Vec<Recipient>, Error> {
+fn recipients(session: &Session, addresses: &[Address], now: u64) -> Result<(Vec<Recipient>, Vec<SentTo>), Error> {
     let account = &session.account;
     let own_key = account.newest_encryption()?.key.public();
     let mut recipients = Vec::with_capacity(addresses.len() + 1);
+    let mut sent_to = Vec::with_capacity(addresses.len());
     let mut kids = BTreeSet::new();
     for address in addresses {
         let member = session.mirror.recipient(account, address, now)?;
         if kids.insert(member.encryption.kid()) {
+            sent_to.push(SentTo {
+                address: address.clone(),
+                label: member.label,
+                kid: member.encryption.kid(),
+            });
             recipients.push(Recipient::Key {
                 key: member.encryption.clone(),
                 role: Role::Recipient,
@@ -168,7 +174,7 @@ fn recipients(session: &Session, addresses: &[Address], now: u64) -> Result<Vec<
             role: Role::SenderCopy,
         });
     }
-    Ok(recipients)
+    Ok((recipients, sent_to))
 }
 
 fn disclosure(purpose: &str) -> Disclosure {
@@ -260,7 +266,7 @@ async fn finish_one(uploads: &mut JoinSet<Result<(), Error>>) -> Result<(), Erro
 
 /// The commit point: seals manifest and transfer, hands them over, and verifies what the gateway signs in return.
 async fn hand_over(
-    session: &Session,
+    session: &mut Session,
     sealer: &Sealer,
     payload: &SealedPayload,
     inline: &Bytes,
@@ -294,15 +300,19 @@ async fn hand_over(
             return Err(error.into());
         }
     };
-    verify::accepted(&answer.receipt, &account.at, &seal, &session.mirror)?;
+    let accepted = Accepted::read(&answer.receipt, &account.at, &seal)?.check_not_before(record.directory_size)?;
     record.accepted = Some(answer.receipt);
     record.put(&session.state, env)?;
+    if accepted.directory_size > session.mirror.size() {
+        session.update().await?;
+    }
+    accepted.check_directory(&session.mirror)?;
     Ok(Sent {
         transfer: record.transfer,
         hh: record.hh,
         total: sealer.total(),
         expires_at: record.expires_at,
-        recipients: record.recipients,
+        recipients: record.recipients.into_iter().map(|to| to.address).collect(),
     })
 }
 

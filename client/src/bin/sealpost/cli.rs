@@ -137,10 +137,14 @@ pub(crate) struct Send {
     /// File with the message
     #[arg(long, value_name = "FILE")]
     pub(crate) note_file: Option<PathBuf>,
-    /// One line about the transfer, sealed like the rest
-    #[arg(long)]
+    /// One line about the transfer, sealed like the rest; other users of this computer can see arguments: see --subject-file
+    #[arg(long, conflicts_with = "subject_file")]
     pub(crate) subject: Option<String>,
-    /// A patient's reference: `system|value`, or a value of your own numbering; may be given several times
+    /// File with that line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) subject_file: Option<PathBuf>,
+    /// A patient's reference: `system|value`, or a value of your own numbering; may be given several times. Other users of this
+    /// computer can see arguments: see --patient-file
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) patient: Vec<String>,
     /// File with patients' references, one a line
@@ -289,6 +293,17 @@ mod tests {
         assert!(Cli::try_parse_from(["sealpost", "receive", "--all", "--keep-sealed", "x"]).is_err());
         assert!(Cli::try_parse_from(["sealpost", "receive", "abcd", "--with-share"]).is_err());
         assert!(Cli::try_parse_from(["sealpost", "send", "f", "--to", "a@b", "--openings", "0"]).is_err());
+        let twice = [
+            "sealpost",
+            "send",
+            "--to",
+            "a@b",
+            "--subject",
+            "x",
+            "--subject-file",
+            "f",
+        ];
+        assert!(Cli::try_parse_from(twice).is_err());
         assert!(Cli::try_parse_from(["sealpost", "send", "f", "--to", "a@b", "--expires", "400d"]).is_err());
     }
 }

@@ -71,7 +71,7 @@ exits! {
     /// The file system said no.
     File = 9, "a local file could not be read or written, or changed while it was read";
     /// Keys are closed.
-    KeyFile = 10, "the key file is missing, damaged or in the way, or the passphrase is wrong";
+    KeyFile = 10, "the key file is missing, damaged or in the way, or the passphrase is wrong or open to others";
     /// No key to seal to.
     Recipient = 11, "a recipient has no verified key in the directory";
     /// A log lies.
@@ -92,11 +92,15 @@ impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error {
             Error::Api(error) => Self::from(error),
-            Error::KeyFile(_) | Error::NoKeyFile(_) | Error::AlreadyEnrolled(_) | Error::State => Self::KeyFile,
+            Error::KeyFile(_)
+            | Error::NoKeyFile(_)
+            | Error::AlreadyEnrolled(_)
+            | Error::OpenPassphraseFile(_)
+            | Error::State => Self::KeyFile,
             Error::File { .. } | Error::Changed(_) => Self::File,
             Error::Log(_) | Error::UnexpectedStatement => Self::Log,
             Error::UnknownRecipient(_) | Error::InvalidRecipient(_) => Self::Recipient,
-            Error::Rejected(_) | Error::Receipt(_) | Error::NotTheInvitee(..) => Self::NotValid,
+            Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous | Error::NotTheInvitee(..) => Self::NotValid,
             Error::Mismatch(_) => Self::WrongGateway,
             Error::NotRegistrar => Self::Refused,
             Error::NotFound(_) => Self::NotFound,
@@ -114,7 +118,7 @@ impl From<&ApiError> for Exit {
             ApiError::Unreachable(_) => return Self::Unreachable,
             ApiError::WrongKey => return Self::WrongGateway,
             ApiError::Request(_) => return Self::Internal,
-            ApiError::Answer(_) => return Self::Gateway,
+            ApiError::Answer(_) | ApiError::TooMuch(_) => return Self::Gateway,
             ApiError::Refused { problem, .. } => problem,
         };
         match problem.kind() {

@@ -23,6 +23,8 @@ use output::Report;
 const CLEANUP: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    // Where the system does not allow it, the rest is still worth doing.
+    let _ = platform::forbid_core_dumps();
     let cli = Cli::parse();
     let json = cli.global.json;
     match run(cli) {

@@ -5,7 +5,8 @@
 
 use std::io::Write as _;
 
-use sealpost_client::{Error, text};
+use sealpost_client::verify::Accepted;
+use sealpost_client::{Error, text, time};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Exit;
@@ -94,6 +95,14 @@ fn write_out(text: &str) {
     let mut out = std::io::stdout().lock();
     // A reader that closed the pipe has what it wanted.
     let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+}
+
+/// When the gateway accepted a transfer and how that differs from the sender's time, where it differs much; else nothing.
+pub(crate) fn accepted(accepted: &Accepted, sealed_at: u64) -> String {
+    let lateness = accepted.lateness(sealed_at);
+    lateness.map_or(String::new(), |lateness| {
+        format!("  accepted {} ({})", time::local(accepted.time), lateness.word())
+    })
 }
 
 /// Bytes for people.

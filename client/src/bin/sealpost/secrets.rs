@@ -13,7 +13,7 @@ const MAX_SECRET_FILE: u64 = 16 * 1024;
 /// The passphrase of an existing key file.
 pub(crate) fn passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
     match file {
-        Some(file) => from_file(file),
+        Some(file) => from_private_file(file),
         None => prompt("Passphrase of your key file: "),
     }
 }
@@ -21,7 +21,7 @@ pub(crate) fn passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, Error
 /// The passphrase of a new key file: twice from a terminal, and long enough.
 pub(crate) fn new_passphrase(file: Option<&Path>, of: &str) -> Result<Zeroizing<String>, Error> {
     let chosen = match file {
-        Some(file) => from_file(file)?,
+        Some(file) => from_private_file(file)?,
         None => {
             let chosen = prompt(&format!(
                 "New passphrase for {of} (at least {MIN_PASSPHRASE} characters): "
@@ -54,10 +54,20 @@ fn from_stdin() -> Result<Zeroizing<String>, Error> {
     Ok(first_line(&text))
 }
 
+/// A passphrase serves for years: a file of it that others can read is refused.
+fn from_private_file(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let bytes = platform::read_private(path, MAX_SECRET_FILE).map_err(|error| Error::file("read", path, error))?;
+    let bytes = bytes.ok_or_else(|| Error::OpenPassphraseFile(path.to_owned()))?;
+    text_of(&bytes, path)
+}
+
 fn from_file(path: &Path) -> Result<Zeroizing<String>, Error> {
     let bytes = platform::read_limited(path, MAX_SECRET_FILE).map_err(|error| Error::file("read", path, error))?;
-    let bytes = Zeroizing::new(bytes);
-    let text = std::str::from_utf8(&bytes);
+    text_of(&Zeroizing::new(bytes), path)
+}
+
+fn text_of(bytes: &[u8], path: &Path) -> Result<Zeroizing<String>, Error> {
+    let text = std::str::from_utf8(bytes);
     let text = text.map_err(|_| Error::Input(format!("{} is not a text.", path.display())))?;
     Ok(first_line(text))
 }
@@ -95,9 +105,28 @@ mod tests {
     fn a_passphrase_file_is_its_first_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p");
-        std::fs::write(&path, "correct horse battery\nnot this\n").unwrap();
+        platform::write_private(&path, b"correct horse battery\nnot this\n").unwrap();
         assert_eq!(*passphrase(Some(&path)).unwrap(), "correct horse battery");
-        std::fs::write(&path, "short\n").unwrap();
+        platform::write_private(&path, b"short\n").unwrap();
         assert!(matches!(new_passphrase(Some(&path), "x"), Err(Error::KeyFile(_))));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_passphrase_file_of_many_is_refused_and_a_string_is_not() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p");
+        platform::write_private(&path, b"correct horse battery\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        for refused in [passphrase(Some(&path)), new_passphrase(Some(&path), "x")] {
+            assert!(
+                matches!(refused, Err(Error::OpenPassphraseFile(_))),
+                "{:?}",
+                refused.err()
+            );
+        }
+        // Strings are used once, and come from elsewhere.
+        assert!(secret_string(Some(&path), "x").is_ok());
     }
 }

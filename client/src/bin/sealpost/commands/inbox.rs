@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use crate::cli::Limit;
 use crate::context::{Context, People};
-use crate::output::{Report, bytes, count};
+use crate::output::{Report, accepted, bytes, count};
 
 pub(super) async fn run(context: &Context, args: &Limit) -> Result<Report, Error> {
     let mut session = context.session()?;
-    session.update().await?;
     let people = People::load(&session).await?;
     let transfers = List::In.list(&session.api, args.limit).await?;
+    // After the list: then the mirror holds every directory that an honest receipt in it names.
+    session.update().await?;
     let mut text = count(transfers.len(), "transfer");
     let mut items = Vec::with_capacity(transfers.len());
     for summary in &transfers {
@@ -36,7 +37,7 @@ fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Re
     let id = short_id(&summary.transfer);
     let overview = match verify::overview(summary, &session.account.at, &session.mirror) {
         Ok(overview) => overview,
-        Err(error @ (Error::Rejected(_) | Error::Receipt(_))) => {
+        Err(error @ (Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous)) => {
             let line = format!("\n  {id}  NOT VALID: {}", text::line(&error.to_string()));
             let item = json!({"transfer": summary.transfer, "valid": false, "problem": error.to_string()});
             return Ok((line, item));
@@ -52,20 +53,23 @@ fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Re
         .map(|label| format!("  [{}]", label_name(label)))
         .unwrap_or_default();
     let line = format!(
-        "\n  {id}  from {}  up to {}  sealed {}  expires {}{}  {state}{label}",
-        people.sender(overview.sender.as_ref()),
+        "\n  {id}  from {}  up to {}  sealed {}{}  expires {}{}  {state}{label}",
+        people.name(&overview.sender),
         bytes(size),
         time::local(seal.body.sealed_at),
+        accepted(&overview.accepted, seal.body.sealed_at),
         time::local(header.expires_at),
         left(summary),
     );
     let item = json!({
         "transfer": summary.transfer,
         "valid": true,
-        "sender": overview.sender.as_ref().and_then(|sender| people.address(sender)),
+        "sender": people.address(&overview.sender),
         "sender_label": overview.sender,
         "max_bytes": size,
         "sealed_at": seal.body.sealed_at,
+        "accepted_at": overview.accepted.time,
+        "lateness": overview.accepted.lateness(seal.body.sealed_at).map(verify::Lateness::word),
         "expires_at": header.expires_at,
         "openings": summary.openings,
         "openings_used": used(summary),

@@ -2,7 +2,7 @@
 
 use sealpost_client::receive::{self, KeepSealed, Options, Received};
 use sealpost_client::transfers::List;
-use sealpost_client::{Error, Session, text, verify};
+use sealpost_client::{Error, Session, text, time, verify};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::id::Hash;
 use serde_json::{Value, json};
@@ -21,9 +21,10 @@ pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Erro
     }
     receive::check_target(&args.into)?;
     let mut session = context.session()?;
-    session.update().await?;
     let people = People::load(&session).await?;
     let summaries = wanted(&session, &args).await?;
+    // After the lists: then the mirror holds every directory that an honest receipt in them names.
+    session.update().await?;
     let options = Options {
         target: args.into,
         again: args.again,
@@ -54,7 +55,7 @@ async fn wanted(session: &Session, args: &Receive) -> Result<Vec<TransferSummary
         let all = List::In.list(&session.api, usize::MAX).await?;
         let mut wanted = Vec::new();
         for summary in all {
-            if summary.state == TransferState::Available && !is_received(session, &summary)? {
+            if summary.state == TransferState::Available && is_wanted(session, &summary)? {
                 wanted.push(summary);
             }
         }
@@ -70,10 +71,13 @@ async fn wanted(session: &Session, args: &Receive) -> Result<Vec<TransferSummary
     Ok(wanted)
 }
 
-fn is_received(session: &Session, summary: &TransferSummary) -> Result<bool, Error> {
+/// Not received yet, and with a sender: what has none is shown by `inbox` as not valid. What cannot be read is tried, so that the
+/// fault is told.
+fn is_wanted(session: &Session, summary: &TransferSummary) -> Result<bool, Error> {
     match verify::pieces(summary) {
-        Ok((header, _)) => receive::is_received(session, &Hash::from_bytes(header.hash())),
-        Err(_) => Ok(false),
+        Ok((header, _)) if header.sender_identity.is_none() => Ok(false),
+        Ok((header, _)) => Ok(!receive::is_received(session, &Hash::from_bytes(header.hash()))?),
+        Err(_) => Ok(true),
     }
 }
 
@@ -144,6 +148,13 @@ fn text(received: &Received, people: &People) -> String {
         };
         fact("saved", &text::line(&format!("{path}  {}{original}", bytes(file.len))));
     }
+    if let Some(lateness) = received.accepted.lateness(received.sealed_at) {
+        let (sealed, accepted) = (time::local(received.sealed_at), time::local(received.accepted.time));
+        text.push_str(&format!(
+            "\n  sealed   {sealed}  accepted {accepted} ({})",
+            lateness.word()
+        ));
+    }
     if !received.is_receipted {
         text.push_str("\n  The receipt could not be sent; it goes out with the next `sealpost inbox`.");
     }
@@ -172,6 +183,9 @@ fn item(received: &Received, people: &People, options: &Options) -> Value {
         "patients": patients,
         "purpose": manifest.purpose,
         "files": files,
+        "sealed_at": received.sealed_at,
+        "accepted_at": received.accepted.time,
+        "lateness": received.accepted.lateness(received.sealed_at).map(verify::Lateness::word),
         "expires_at": received.expires_at,
         "receipt_sent": received.is_receipted,
         "kept_sealed": keep.map(|keep| keep.path.clone()),

@@ -15,10 +15,8 @@ use crate::progress;
 
 pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> {
     let mut session = context.session()?;
-    let note = match &args.note_file {
-        Some(path) => Some(read_text(path)?),
-        None => args.note.clone(),
-    };
+    let note = text_or_file(args.note.as_ref(), args.note_file.as_deref())?;
+    let subject = text_or_file(args.subject.as_ref(), args.subject_file.as_deref())?;
     if args.paths.is_empty() && note.is_none() {
         return Err(Error::Input(
             "There is nothing to send; name a file or a folder, `-`, or a note.".to_owned(),
@@ -37,7 +35,7 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
     let draft = Draft {
         input,
         recipients: args.to,
-        subject: args.subject,
+        subject,
         note,
         patients,
         purpose: args.purpose,
@@ -127,6 +125,13 @@ fn patient(reference: &str) -> Patient {
         system: system.to_owned(),
         value: value.to_owned(),
         display: None,
+    }
+}
+
+fn text_or_file(text: Option<&String>, file: Option<&Path>) -> Result<Option<String>, Error> {
+    match file {
+        Some(path) => read_text(path).map(Some),
+        None => Ok(text.cloned()),
     }
 }
 

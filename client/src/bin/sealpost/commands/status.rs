@@ -2,6 +2,7 @@
 
 use sealpost_client::status::{self, Delivery, Missing, RecipientStatus, TransferStatus};
 use sealpost_client::transfers::{List, short_id};
+use sealpost_client::verify::Lateness;
 use sealpost_client::{Error, text, time};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use serde_json::{Value, json};
@@ -9,11 +10,10 @@ use serde_json::{Value, json};
 use crate::cli::Status;
 use crate::context::{Context, People};
 use crate::exit::Exit;
-use crate::output::{Report, count, error_json};
+use crate::output::{Report, accepted, count, error_json};
 
 pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Error> {
     let mut session = context.session()?;
-    session.update().await?;
     let people = People::load(&session).await?;
     let mut summaries: Vec<TransferSummary> = Vec::new();
     for id in &args.ids {
@@ -25,11 +25,15 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Erro
         missing = status::missing(&session, &all)?;
         summaries = all.into_iter().take(args.limit).collect();
     }
+    // After the lists: then the mirror holds every directory that an honest receipt in them names.
+    session.update().await?;
     let mut shown = Shown::default();
     for summary in &summaries {
         match status::status(&session, summary) {
             Ok(status) => shown.add(&status, &people),
-            Err(error @ (Error::Rejected(_) | Error::Receipt(_))) => shown.add_invalid(summary, &error),
+            Err(error @ (Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous)) => {
+                shown.add_invalid(summary, &error);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -51,14 +55,15 @@ impl Shown {
     fn add(&mut self, status: &TransferStatus, people: &People) {
         let names: Vec<String> = status.files.iter().map(|name| text::line(name)).collect();
         self.text.push_str(&format!(
-            "\n{}  sealed {}  expires {}  {}",
+            "\n{}  sealed {}{}  expires {}  {}",
             short_id(&status.transfer),
             time::local(status.sealed_at),
+            accepted(&status.accepted, status.sealed_at),
             time::local(status.expires_at),
             if status.is_known {
                 abbreviated(&names)
             } else {
-                "sent from another device".to_owned()
+                "sent from another device: the list of recipients is the gateway's word".to_owned()
             },
         ));
         for recipient in &status.recipients {
@@ -76,7 +81,10 @@ impl Shown {
         self.items.push(json!({
             "transfer": status.transfer,
             "files": status.files,
+            "known": status.is_known,
             "sealed_at": status.sealed_at,
+            "accepted_at": status.accepted.time,
+            "lateness": status.accepted.lateness(status.sealed_at).map(Lateness::word),
             "expires_at": status.expires_at,
             "openings": status.openings,
             "recipients": recipients,
@@ -144,6 +152,8 @@ fn sentence(delivery: &Delivery) -> String {
         Delivery::Rejected { at, reason } => {
             format!("REJECTED {} ({}): send it again", time::local(*at), reason.as_str())
         }
+        Delivery::NotListed => "NOT LISTED by the gateway: tell your administrator".to_owned(),
+        Delivery::NotSent => "NOT SENT by this device: tell your administrator".to_owned(),
         Delivery::Over(state) => format!("not delivered: {}", over(*state)),
     }
 }
@@ -166,6 +176,8 @@ fn recipient_json(recipient: &RecipientStatus, people: &People) -> Value {
         Delivery::Over(TransferState::Revoked) => ("revoked", None, None),
         Delivery::Over(TransferState::Used) => ("used", None, None),
         Delivery::Over(_) => ("expired", None, None),
+        Delivery::NotListed => ("not_listed", None, None),
+        Delivery::NotSent => ("not_sent", None, None),
     };
     json!({
         "address": people.address(&recipient.label),
