@@ -41,8 +41,11 @@ impl Person {
         let own = folder.join(name);
         fs::create_dir_all(&own).map_err(|error| format!("{} could not be made: {error}", own.display()))?;
         let passphrase_file = own.join("passphrase");
-        fs::write(&passphrase_file, format!("the {name} passphrase of this test\n"))
-            .map_err(|error| format!("{} could not be written: {error}", passphrase_file.display()))?;
+        write_private(
+            &passphrase_file,
+            format!("the {name} passphrase of this test\n").as_bytes(),
+        )
+        .map_err(|error| format!("{} could not be written: {error}", passphrase_file.display()))?;
         Ok(Self {
             program: binaries::find("sealpost")?,
             home: own.join("home"),
@@ -132,6 +135,21 @@ impl Run {
         }
         serde_json::from_slice(&self.stdout).map_err(|error| format!("`sealpost {what}` answered no JSON: {error}"))
     }
+}
+
+/// Writes a file that only its owner can read: `sealpost` takes no other for a passphrase.
+///
+/// # Errors
+/// Of the file system.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(bytes)
 }
 
 fn shown(arguments: &Words<'_>) -> String {

@@ -10,3 +10,4 @@ mod secrecy;
 mod sending;
 mod strangers;
 mod tampering;
+mod wary;

@@ -1,6 +1,7 @@
 //! A world for one test: a gateway of its own on a free port, an organisation on it, a folder that is removed at the end.
 
 pub(crate) mod in_process;
+pub(crate) mod inside;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -56,11 +57,11 @@ impl World {
         self.member("provider", PROVIDER)
     }
 
-    /// A file with these contents, outside every home.
+    /// A file with these contents, outside every home, readable by its owner alone.
     pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.folder.path().join("files").join(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        std::fs::write(&path, bytes).expect("a file");
+        sealpost_tests::person::write_private(&path, bytes).expect("a file");
         path
     }
 
