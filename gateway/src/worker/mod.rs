@@ -8,4 +8,4 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use sweep::{Position, Sweep, SweepPorts};
+pub use sweep::{Position, Sweep, SweepError, SweepPorts};

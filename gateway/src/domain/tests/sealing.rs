@@ -72,10 +72,17 @@ fn parts_and_seal_that_do_not_fit_are_refused() {
         })
         .unwrap();
     assert_eq!(kind(&mut clinic, &unannounced), ProblemKind::PartMissing);
-    let known = clinic.run(&[Key::Transfer(other)], |l| {
-        uploading::announce(l, at(0), &request, label, u64::MAX, &by)
-    });
-    assert_eq!(known.unwrap_err().kind, ProblemKind::Conflict);
+    let mut again = |bytes, sender| {
+        let request = sealpost_proto::api::AnnounceRequest { bytes, ..request };
+        let outcome = clinic.run(&[Key::Transfer(other)], |l| {
+            uploading::announce(l, at(0), &request, sender, u64::MAX, &by)
+        });
+        outcome.map_err(|refusal| refusal.kind)
+    };
+    let stranger = sealpost_proto::id::Label::from_bytes([77; 32]);
+    assert_eq!(again(stored, label), Ok(()), "a repeat after a lost answer succeeds");
+    assert_eq!(again(stored + 1, label), Err(ProblemKind::Conflict));
+    assert_eq!(again(stored, stranger), Err(ProblemKind::Conflict));
 
     clinic.seal(&good, 10).unwrap();
     let mut second = good.clone();

@@ -57,7 +57,7 @@ async fn a_sender_whose_seal_is_from_another_time_is_told_the_time() {
     let house = house().await;
     let payload = vec![7; 16_432];
     let mut command = house.clinic.seal_command(ID, &[leaf(&payload)], 16_432, 7);
-    let mut body = command.envelope.seal.body.clone();
+    let mut body = command.envelope.seal.body;
     body.sealed_at += 601;
     command.envelope.seal = body.sign(&house.clinic.admin.device);
     let (_, answer) = house.ask(&house.clinic.admin, seal(&command, &payload, b"")).await;
