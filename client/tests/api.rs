@@ -16,7 +16,9 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use sealpost_client::Env;
 use sealpost_client::api::{Api, ApiError};
+use sealpost_proto::api::OrgRequest;
 use sealpost_proto::crypto::{SigningKey, sha256};
+use sealpost_proto::encoding::Base64;
 use sealpost_proto::enrolment::GatewayAddress;
 use sealpost_proto::http_signature::content_digest_matches;
 use sealpost_proto::id::{Hash, TransferId};
@@ -209,6 +211,21 @@ async fn a_refusal_is_not_repeated() {
     assert_eq!(error.kind(), Some(ProblemKind::ClockSkew));
     assert!(error.is_definite_refusal());
     assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn an_organisation_that_exists_may_be_the_one_just_founded() {
+    let answers = vec![plain(502, "lost"), problem(ProblemKind::AlreadyFounded, None)];
+    let server = Server::start(answers).await;
+    let request = OrgRequest {
+        auth: Base64(vec![1; 32]),
+        address: "desk@clinic.example".parse().unwrap(),
+        statements: Vec::new(),
+    };
+    let error = server.api().found_org(&request).await.unwrap_err();
+    assert_eq!(error.kind(), Some(ProblemKind::AlreadyFounded));
+    assert!(!error.is_definite_refusal(), "or the only keys would be removed");
+    assert_eq!(server.seen().len(), 2);
 }
 
 #[tokio::test]
