@@ -20,10 +20,17 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// What was granted.
-    #[must_use]
-    pub fn action(&self) -> Action {
-        self.action
+    /// Refuses to serve as the proof of anything else than what was granted. Every use case asks this first, so that a route with
+    /// the wrong action does nothing.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn for_action(&self, action: Action) -> Result<(), Refusal> {
+        if self.action == action {
+            Ok(())
+        } else {
+            Err(ProblemKind::Forbidden.into())
+        }
     }
 
     /// The device that signed the request.

@@ -15,7 +15,10 @@ use super::{AccessError, Action, Gatekeeper, Grant, Head, Settings};
 use crate::clock::Clock;
 use crate::domain::fixture::{Clinic, NOW};
 use crate::domain::{Invite, Key, LeafDraft, Loaded, Organisation, Stamp, Transfer};
+use crate::random::SystemRandom;
 use crate::store::StoreError;
+use crate::store::embedded::EmbeddedLedger;
+use crate::store::folder::PrivateFolder;
 use crate::store::ledger::{Committed, Decide, Ledger};
 use crate::store::views::{Page, Views};
 

@@ -2,9 +2,6 @@
 
 use super::*;
 use crate::domain::{Change, Effects};
-use crate::random::SystemRandom;
-use crate::store::embedded::EmbeddedLedger;
-use crate::store::folder::PrivateFolder;
 use crate::store::ledger::transact;
 
 /// A gatekeeper over the ledger in a folder, as a gateway that starts at the clock's time has it.
