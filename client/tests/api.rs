@@ -278,3 +278,23 @@ async fn other_answers_are_no_answers() {
     assert_eq!(error.kind(), None);
     assert!(error.to_string().contains("418"));
 }
+
+#[tokio::test]
+async fn lists_and_answers_without_an_end_are_given_up() {
+    use sealpost_client::Error;
+    use sealpost_client::transfers::List;
+    let page = |next: u64| {
+        let body = format!(r#"{{"transfers":[],"next":{next}}}"#);
+        Response::new(Full::new(Bytes::from(body)))
+    };
+    for next in [9, 10] {
+        let server = Server::start(vec![page(9), page(next)]).await;
+        let listed = List::In.list(&server.api(), usize::MAX).await;
+        assert!(matches!(listed, Err(Error::Api(ApiError::Answer(_)))), "{listed:?}");
+        assert_eq!(server.seen().len(), 2);
+    }
+    let endless = Response::new(Full::new(Bytes::from(vec![b' '; (64 << 10) + 1])));
+    let server = Server::start(vec![endless]).await;
+    let answer = server.api().info().await;
+    assert!(matches!(answer, Err(ApiError::Answer("it is too long"))), "{answer:?}");
+}
