@@ -1,13 +1,12 @@
 //! Expired means expired: after the gateway's clock has passed the time, nothing on its disk opens the transfer.
 
 use std::fs;
-use std::ops::Range;
-use std::path::Path;
 
 use sealpost_tests::search::Needles;
 
 use crate::support::in_process::InProcess;
-use crate::support::{DESK, PROVIDER, ask, delivery, files_below, found, names_in, receive, run, send, text};
+use crate::support::inside::{DAY_KEY, WRAPPED_SHARE, rows_and_keys};
+use crate::support::{DESK, PROVIDER, ask, delivery, found, names_in, receive, run, send, text};
 
 /// Exit code of docs/cli.md.
 const OVER: i32 = 7;
@@ -34,16 +33,23 @@ fn what_has_expired_opens_no_more_and_its_share_is_gone() {
         .collect();
     assert_eq!(
         written.iter().map(|(what, _)| *what).collect::<Vec<_>>(),
-        ["a wrapped share", "the key of a day"]
+        [WRAPPED_SHARE, DAY_KEY]
     );
     for (what, bytes) in &written {
         secrets = secrets.contents(what, bytes);
     }
     gateway.stop();
+    let folders = [folder.path().join("data"), folder.path().join("data-ring")];
+    let found_before = secrets.search(&[&folders[0], &folders[1]]).expect("a search").findings;
+    for (what, _) in &written {
+        assert!(
+            found_before.iter().any(|finding| finding.what == *what),
+            "the search does not find {what}"
+        );
+    }
 
     // A start beyond the end of its last day: what is due is destroyed before anybody is served.
     InProcess::start(folder.path(), port, 40 * HOUR).stop();
-    let folders = [folder.path().join("data"), folder.path().join("data-ring")];
     let report = secrets.search(&[&folders[0], &folders[1]]).expect("a search");
     assert_eq!(
         report.findings,
@@ -74,21 +80,4 @@ fn what_has_expired_opens_no_more_and_its_share_is_gone() {
     assert_eq!(text(shredded.expect("a leaf"), "/event/object/id"), lost);
     assert_eq!(text(&ask(&desk, &[&"whoami"]), "/address"), DESK);
     gateway.stop();
-}
-
-/// Wrapped shares and keys of days, as `gateway/src/store/embedded/shares` lays them out: slots behind a header of 64 bytes.
-fn rows_and_keys(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
-    let mut found = Vec::new();
-    let mut take = |what, file: &[u8], slot: usize, secret: Range<usize>| {
-        let slots = file[64..]
-            .chunks(slot)
-            .filter(|slot| slot.iter().any(|byte| *byte != 0));
-        found.extend(slots.map(|slot| (what, slot[secret.clone()].to_vec())));
-    };
-    for (_, file) in files_below(&folder.join("data/shares")) {
-        take("a wrapped share", &file, 128, 56..116);
-    }
-    let ring = fs::read(folder.join("data-ring/ring")).expect("the ring");
-    take("the key of a day", &ring, 64, 16..48);
-    found
 }

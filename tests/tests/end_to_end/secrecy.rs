@@ -1,13 +1,20 @@
 //! What somebody finds who has the gateway's disk, ring and keys, or reads its log.
 
 use std::fs;
+use std::path::Path;
 
+use sealpost_client::Session;
+use sealpost_proto::sealed::Reason;
+use sealpost_sealed::{ContainerReader, FAST, OpenWith, Opener, unwrap_secret};
 use sealpost_tests::disk;
 use sealpost_tests::samples;
 use sealpost_tests::search::Needles;
 
+use crate::support::inside::{DAY_KEY, WRAPPED_SHARE, rows_and_keys, session_of, shares_on_disk};
 use crate::support::{DESK, PROVIDER, World, ask, delivery, run, send, text};
 
+/// Exit code of docs/cli.md.
+const OVER: i32 = 7;
 const PATIENT: &str = "Ann Example";
 const REFERENCE: &str = "SYN-000417";
 const SYSTEM: &str = "urn:oid:2.999.417";
@@ -71,6 +78,13 @@ fn the_disk_holds_nothing_of_what_was_sent_and_no_share_after_its_destruction() 
         vec![],
         "before it was opened"
     );
+    let row = wrapped_share(&world);
+    let wrapped = Needles::default().contents(WRAPPED_SHARE, &row);
+    let before = wrapped.search(&places).expect("a search").findings;
+    assert!(
+        !before.is_empty(),
+        "the search does not find the wrapped share while it is there"
+    );
 
     let target = world.empty("provider");
     let kept = target.join("kept.sealed");
@@ -92,11 +106,85 @@ fn the_disk_holds_nothing_of_what_was_sent_and_no_share_after_its_destruction() 
     let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
     let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
     assert_eq!(share.len(), 32);
-    let needles = needles.contents("the share", &share);
+    let needles = needles.contents("the share", &share).contents(WRAPPED_SHARE, &row);
     let report = needles.search(&places).expect("a search");
     assert_eq!(report.findings, vec![], "after its destruction");
     assert!(report.files > 5 && report.bytes > 300_000, "{report:?}");
     assert_eq!(shredded(&ask(&desk, &[&"audit", &"list"])), ["used"]);
+}
+
+/// The only share on the gateway's disk, as it stands there.
+fn wrapped_share(world: &World) -> Vec<u8> {
+    let mut rows: Vec<_> = rows_and_keys(world.folder.path())
+        .into_iter()
+        .filter(|(what, _)| *what == WRAPPED_SHARE)
+        .collect();
+    assert_eq!(rows.len(), 1);
+    rows.remove(0).1
+}
+
+/// Somebody who has the container, the recipient's key and the whole of the gateway's disk and ring is one share short.
+#[test]
+fn once_its_share_is_destroyed_a_transfer_opens_for_nobody() {
+    let mut world = World::new();
+    let (desk, provider) = (world.desk(), world.provider());
+    let transfer = send_samples(&world, &samples::referral(PATIENT), "1");
+    world.gateway.pause().expect("an end");
+    let there: Vec<_> = shares_on_disk(world.folder.path())
+        .iter()
+        .map(|share| share.transfer.to_string())
+        .collect();
+    assert_eq!(there, [transfer.as_str()], "what is destroyed later is there now");
+    world.gateway.restart().expect("a start");
+
+    let target = world.empty("provider");
+    let kept = target.join("kept.sealed");
+    let keep: [&dyn AsRef<std::ffi::OsStr>; 3] = [&"--keep-sealed", &kept, &"--with-share"];
+    let receive: [&dyn AsRef<std::ffi::OsStr>; 4] = [&"receive", &transfer, &"--into", &target];
+    ask(&provider, &[&receive[..], &keep[..]].concat());
+    assert_eq!(delivery(&desk, &transfer), "verified");
+    world.gateway.restart().expect("a restart");
+    let again = run(
+        &provider,
+        &[&"receive", &transfer, &"--again", &"--into", &world.empty("again")],
+    );
+    assert_eq!(again.code, OVER, "{}", again.stderr);
+
+    world.gateway.pause().expect("an end");
+    assert_eq!(
+        shares_on_disk(world.folder.path()),
+        vec![],
+        "for the gateway's own code"
+    );
+    let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
+    let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
+    let (sender, recipient) = (session_of(&desk), session_of(&provider));
+    assert_eq!(
+        opens(&kept, &sender, &recipient, Some(&share)),
+        Ok(()),
+        "the key is the right one"
+    );
+    assert_eq!(opens(&kept, &sender, &recipient, None), Err(Reason::Share));
+    let keys = rows_and_keys(world.folder.path());
+    assert!(!keys.is_empty(), "the ring still holds the day's key");
+    for (what, left) in keys {
+        assert_eq!(what, DAY_KEY, "no row is left that it could unwrap");
+        assert_eq!(opens(&kept, &sender, &recipient, Some(&left)), Err(Reason::Share));
+    }
+}
+
+/// Opens the manifest of a kept container with the recipient's key and this share.
+fn opens(container: &Path, sender: &Session, recipient: &Session, share: Option<&[u8]>) -> Result<(), Reason> {
+    let reader = ContainerReader::new(fs::File::open(container).expect("a container")).expect("its pieces");
+    let audience = recipient.account.at.gateway.audience();
+    let identity = sender.account.identity.public();
+    let envelope = reader
+        .envelope()
+        .clone()
+        .verify(&audience, recipient.env.now(), |_| Some(identity))?;
+    let key = &recipient.account.newest_encryption().expect("a key").key;
+    let secret = unwrap_secret(FAST, &envelope, OpenWith::Key(key), None)?;
+    Opener::new(FAST, envelope, secret, share).map(drop)
 }
 
 /// Causes of the destructions that the audit log tells.
