@@ -6,20 +6,40 @@ use std::path::Path;
 use super::{files_below, workspace};
 
 #[test]
-fn the_tests_that_architecture_names_exist() {
+fn the_tests_and_paths_that_architecture_names_exist() {
     let text = fs::read_to_string(workspace().join("docs/ARCHITECTURE.md")).expect("the document");
-    let folder = workspace().join("tests/tests/end_to_end");
-    let quoted = text.split('`').skip(1).step_by(2);
-    let named: Vec<(&str, &str)> = quoted.filter_map(|word| word.split_once("::")).collect();
-    let mut seen = 0;
-    for (module, name) in named {
-        let Ok(source) = fs::read_to_string(folder.join(format!("{module}.rs"))) else {
-            continue;
-        };
-        assert!(source.contains(&format!("fn {name}(")), "{module}::{name} is not there");
-        seen += 1;
+    let words = || text.split('`').skip(1).step_by(2);
+    let tests: Vec<(&str, &str)> = words().filter_map(test_in).collect();
+    for (module, name) in &tests {
+        assert!(is_a_test(module, name), "{module}::{name} is not there");
     }
-    assert!(seen > 10, "only {seen} tests are named");
+    let paths: Vec<&str> = words().filter(|word| is_path(word)).collect();
+    for path in &paths {
+        assert!(workspace().join(path).exists(), "{path} is not there");
+    }
+    assert!(tests.len() > 10 && paths.len() > 5, "{tests:?} {paths:?}");
+    assert!(!is_a_test("secrecy", "the_gateway_reads_everything"));
+}
+
+/// The module and the name of a test; what stands in a room of the gateway is none.
+fn test_in(word: &str) -> Option<(&str, &str)> {
+    let (module, name) = word.split_once("::")?;
+    let is_a_room = workspace().join("gateway/src").join(module).exists();
+    (!is_a_room).then_some((module, name))
+}
+
+/// A function in a module of the end-to-end tests, or a whole module of `tests/tests`.
+fn is_a_test(module: &str, name: &str) -> bool {
+    let folder = workspace().join("tests/tests");
+    if folder.join(module).join(name).with_extension("rs").exists() {
+        return true;
+    }
+    let source = fs::read_to_string(folder.join("end_to_end").join(module).with_extension("rs"));
+    source.is_ok_and(|source| source.contains(&format!("fn {name}(")))
+}
+
+fn is_path(word: &str) -> bool {
+    word.contains('/') && !word.contains(|c: char| c.is_whitespace() || c == '*')
 }
 
 #[test]

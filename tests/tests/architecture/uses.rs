@@ -37,9 +37,9 @@ pub(super) fn of_crate(folder: &Path) -> Vec<Named> {
         .collect()
 }
 
-/// Reads one source. `file` is its path below `src`.
+/// Reads one source. `file` is its path below `src`; `tests.rs` and what lies in a folder `tests` is not read.
 pub(super) fn of_source(file: &Path, text: &str) -> Vec<Named> {
-    if file.file_stem().is_some_and(|stem| stem == "tests") {
+    if file.with_extension("").iter().any(|part| part == "tests") {
         return Vec::new();
     }
     let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
