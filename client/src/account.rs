@@ -6,6 +6,7 @@ use sealpost_proto::crypto::SigningKey;
 use sealpost_proto::encoding::{hex, unhex_array};
 use sealpost_proto::enrolment::{GatewayAddress, Secret, is_gateway_url};
 use sealpost_proto::id::{Address, GatewayId, Hash, Kid, Label, OrgId, PublicKey};
+use sealpost_proto::key::fingerprint;
 use sealpost_sealed::EncryptionKey;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -95,6 +96,12 @@ impl Account {
         address.label(self.directory_key.as_bytes())
     }
 
+    /// What the person and the administrator compare before the keys are signed.
+    #[must_use]
+    pub fn check_number(&self) -> String {
+        check_number(&self.org, &self.identity.public())
+    }
+
     /// The newest encryption key.
     ///
     /// # Errors
@@ -167,6 +174,13 @@ impl Account {
             statements: record.statements,
         })
     }
+}
+
+/// The safety number of a person and an organisation: both sides know both before anybody is signed in. The organisation's id,
+/// which is a hash of its root key, stands where the second identity would.
+#[must_use]
+pub fn check_number(org: &OrgId, identity: &PublicKey) -> String {
+    fingerprint::safety_number(&PublicKey::from_bytes(*org.as_bytes()), identity)
 }
 
 /// What the file of an organisation's root holds.

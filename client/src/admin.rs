@@ -10,8 +10,9 @@ use sealpost_proto::encoding::Base64;
 use sealpost_proto::enrolment::{EnrolmentString, Secret};
 use sealpost_proto::id::{Address, Hash, InviteId, Label, PublicKey};
 use sealpost_proto::key::{Body, SignedStatement, Validity, fingerprint};
+use sealpost_proto::problem::ProblemKind;
 
-use crate::account::Account;
+use crate::account::{Account, check_number};
 use crate::error::Error;
 use crate::invite_box::{self, Terms};
 use crate::session::Session;
@@ -31,6 +32,8 @@ pub struct Confirmable {
     pub identity: PublicKey,
     /// Safety number between the registrar and the invitee, to be compared by phone.
     pub safety_number: String,
+    /// What the invitee sees as well before being signed in, to be compared by phone.
+    pub check_number: String,
     /// When the keys were posted.
     pub posted_at: u64,
     member: SignedStatement,
@@ -70,7 +73,11 @@ pub async fn invite(session: &Session, to: Address, lifetime: u64) -> Result<Enr
         auth_sha256: Hash::from_bytes(sha256(&[&*string.secret.invite_auth(&string.invite)])),
         secret_box: Base64(invite_box::seal(&account.state_key, terms, &string.secret, env)?),
     };
-    session.api.invite(&request).await?;
+    let answer = session.api.invite(&request).await;
+    answer.map_err(|error| match error.kind() {
+        Some(ProblemKind::AlreadyEnrolled) => Error::HasKeys(string.to.clone()),
+        _ => error.into(),
+    })?;
     Ok(string)
 }
 
@@ -139,6 +146,7 @@ pub fn check_posted(account: &Account, invite: &InviteSummary, now: u64) -> Resu
         address: invite.address.clone(),
         identity: *identity,
         safety_number: fingerprint::safety_number(&account.identity.public(), identity),
+        check_number: check_number(&account.org, identity),
         posted_at: posted.posted_at,
         member,
         device,

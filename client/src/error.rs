@@ -36,7 +36,7 @@ pub enum Error {
     #[error("A file in the client's folder was altered or belongs to other keys; restore the folder from your backup.")]
     State,
     /// The file system refused.
-    #[error("Could not {doing} {path}: {source}; check the path, its permissions and the free space.")]
+    #[error("{}", file_sentence(.doing, .path, .source))]
     File {
         /// What was tried.
         doing: &'static str,
@@ -45,6 +45,11 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The setup string's file is not there: it is deleted once the organisation exists.
+    #[error(
+        "There is no file {0}: this gateway's organisation exists already, or the path is wrong; ask its administrator for an invitation, or check the path."
+    )]
+    NoSetupFile(PathBuf),
     /// A file is another one than when reading began.
     #[error("{0} changed while it was being read, so nothing was sent; send it again when nobody is writing to it.")]
     Changed(PathBuf),
@@ -87,7 +92,7 @@ pub enum Error {
     String(#[from] EnrolmentError),
     /// What the gateway says of itself or of the organisation is not what the string says.
     #[error(
-        "The gateway does not match the string that you were given ({0}); do not continue, and ask whoever gave it to you."
+        "The gateway does not match the string that you were given ({0}): the string was copied with an error, or somebody poses as the gateway; compare the string with the original, and if it is right, do not continue and tell whoever gave it to you."
     )]
     Mismatch(&'static str),
     /// What somebody posted to an invitation does not carry the proof that only the invitee can make.
@@ -98,6 +103,11 @@ pub enum Error {
     /// Only a registrar can do this.
     #[error("This key file holds no registrar's key, so it cannot enrol people; use the administrator's key file.")]
     NotRegistrar,
+    /// This person's address has its keys, which cannot be replaced.
+    #[error(
+        "{0} already has keys here. If they are lost, this version cannot replace them: invite the person under another address."
+    )]
+    HasKeys(Address),
     /// No transfer, invitation or file by that name.
     #[error("{0}")]
     NotFound(String),
@@ -109,6 +119,9 @@ pub enum Error {
         "Nothing was done, because you did not answer yes; run it again, or add --yes after comparing the safety numbers."
     )]
     Declined,
+    /// Ctrl-C at a prompt.
+    #[error("Interrupted; what was not finished was taken back.")]
+    Interrupted,
     /// The caller asked for something that cannot be.
     #[error("{0}")]
     Input(String),
@@ -135,8 +148,38 @@ impl From<Reason> for Error {
     }
 }
 
+/// What the system said, and what can help against just that.
+fn file_sentence(doing: &str, path: &Path, source: &io::Error) -> String {
+    let path = path.display();
+    let advice = match source.kind() {
+        io::ErrorKind::AlreadyExists => return format!("{path} exists and is not replaced; name another."),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => "check the path",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "check its permissions, or name another",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there, or name another place",
+        _ => "check the medium, and try again",
+    };
+    format!("Could not {doing} {path}: {source}; {advice}.")
+}
+
 fn rejected(reason: &Reason) -> String {
     format!(
         "{reason} Nothing of it was kept; ask the sender to send it again, and tell your administrator if it happens twice."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_fits_what_the_file_system_said() {
+        let shown = |kind: io::ErrorKind| Error::file("write", Path::new("k.hex"), kind.into()).to_string();
+        assert_eq!(
+            shown(io::ErrorKind::AlreadyExists),
+            "k.hex exists and is not replaced; name another."
+        );
+        assert!(shown(io::ErrorKind::NotFound).ends_with("; check the path."));
+        assert!(shown(io::ErrorKind::StorageFull).contains("room"));
+        assert!(!shown(io::ErrorKind::PermissionDenied).contains("room"));
+    }
 }

@@ -15,6 +15,8 @@ use crate::text::is_deceptive;
 const MAX_LEN: usize = 255;
 /// Longest ending that survives when a name is shortened.
 const MAX_ENDING: usize = 16;
+/// The rules of manifests allow these, and Windows does not.
+const FORBIDDEN_BY_WINDOWS: [char; 6] = ['*', '?', '"', '<', '>', '|'];
 const JOINT: &str = " - ";
 
 /// The legal name for a file at `relative`, a path without a root.
@@ -62,7 +64,10 @@ fn is_legal_char(c: char) -> bool {
     let mut probe = String::from("a");
     probe.push(c);
     probe.push('a');
-    c != char::REPLACEMENT_CHARACTER && !is_deceptive(c) && check_name(&probe) != Err(NameProblem::Character)
+    c != char::REPLACEMENT_CHARACTER
+        && !FORBIDDEN_BY_WINDOWS.contains(&c)
+        && !is_deceptive(c)
+        && check_name(&probe) != Err(NameProblem::Character)
 }
 
 /// `name` with `mark` before its ending, at most 255 bytes long.
@@ -166,6 +171,7 @@ mod tests {
     fn illegal_names_are_mended() {
         for (name, mended) in [
             ("a:b.txt", "a_b.txt"),
+            ("\"a\"*?<b>|.txt", "_a____b__.txt"),
             ("a\u{202E}fdp.exe", "a_fdp.exe"),
             ("a\u{200F}fdp\u{61C}.\u{200E}exe", "a_fdp_._exe"),
             ("a\u{200B}b\u{FEFF}c\u{2028}d\u{2029}.txt", "a_b_c_d_.txt"),

@@ -55,6 +55,11 @@ fn the_invitees_keys_can_be_confirmed() {
     let invite = summary(&registrar, &string);
     let confirmable = check(&registrar, &invite).unwrap().unwrap();
     assert_eq!(confirmable.address, string.to);
+    assert_eq!(
+        confirmable.check_number,
+        check_number(&string.org, &confirmable.identity),
+        "the invitee, who knows the string and the own key, sees the same number"
+    );
     let open = InviteSummary {
         state: InviteState::Open,
         posted: None,

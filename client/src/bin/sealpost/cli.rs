@@ -77,8 +77,8 @@ pub(crate) struct OrgInit {
     /// The organisation's name, as everybody will see it
     #[arg(long)]
     pub(crate) name: String,
-    /// Your own address: you become the first registrar
-    #[arg(long)]
+    /// Your own address: you become the administrator
+    #[arg(long, value_parser = full_address)]
     pub(crate) address: Address,
     /// New file for the root key; keep it offline
     #[arg(long, value_name = "FILE")]
@@ -96,6 +96,7 @@ pub(crate) enum Admin {
     /// Make an enrolment string for a person; hand it over outside the gateway
     Invite {
         /// The person's address
+        #[arg(value_parser = full_address)]
         address: Address,
         /// How long it can be used: 30m, 12h, 7d, 2w; at most 30 days
         #[arg(long, default_value = "7d", value_parser = lifetime)]
@@ -107,6 +108,7 @@ pub(crate) enum Admin {
     /// Check what invited people posted, and sign them in
     Confirm {
         /// Only these addresses [default: everybody who waits]
+        #[arg(value_parser = address)]
         addresses: Vec<Address>,
         /// Do not ask
         #[arg(long)]
@@ -129,7 +131,7 @@ pub(crate) struct Send {
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// A recipient's address; may be given several times
-    #[arg(long, required = true, value_name = "ADDRESS")]
+    #[arg(long, required = true, value_name = "ADDRESS", value_parser = address)]
     pub(crate) to: Vec<Address>,
     /// A message to the recipients; other users of this computer can see arguments: see --note-file
     #[arg(long, conflicts_with = "note_file")]
@@ -262,6 +264,25 @@ pub(crate) enum Directory {
     List,
 }
 
+fn address(text: &str) -> Result<Address, String> {
+    let text = text.trim();
+    text.parse().map_err(|_| {
+        let shown = sealpost_client::text::line(text);
+        format!("'{shown}' is not an address; write it like reyes@practice.example, without spaces.")
+    })
+}
+
+/// An address for somebody new: with something on both sides of an `@`.
+fn full_address(text: &str) -> Result<Address, String> {
+    let address = address(text)?;
+    match address.as_str().split_once('@') {
+        Some((name, place)) if !name.is_empty() && !place.is_empty() && !place.contains('@') => Ok(address),
+        _ => Err(format!(
+            "'{address}' is not a whole address; write it like reyes@practice.example."
+        )),
+    }
+}
+
 fn lifetime(text: &str) -> Result<u64, String> {
     sealpost_client::time::parse_lifetime(text)
         .ok_or_else(|| "a whole number and m, h, d or w, such as 12h or 7d; at most 366 days".to_owned())
@@ -305,5 +326,20 @@ mod tests {
         ];
         assert!(Cli::try_parse_from(twice).is_err());
         assert!(Cli::try_parse_from(["sealpost", "send", "f", "--to", "a@b", "--expires", "400d"]).is_err());
+    }
+
+    #[test]
+    fn addresses_are_trimmed_and_new_ones_are_whole() {
+        assert_eq!(address(" Reyes@B.example\n").unwrap().as_str(), "reyes@b.example");
+        assert!(
+            address("Dr. Reyes")
+                .unwrap_err()
+                .contains("'Dr. Reyes' is not an address")
+        );
+        assert!(address("reyes").is_ok(), "an address that an organisation has already");
+        for bad in ["reyes", "@b", "a@", "a@b@c"] {
+            assert!(full_address(bad).is_err(), "{bad}");
+        }
+        assert!(full_address("a@b.example").is_ok());
     }
 }

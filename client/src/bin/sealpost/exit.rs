@@ -97,15 +97,16 @@ impl From<&Error> for Exit {
             | Error::AlreadyEnrolled(_)
             | Error::OpenPassphraseFile(_)
             | Error::State => Self::KeyFile,
-            Error::File { .. } | Error::Changed(_) => Self::File,
+            Error::File { .. } | Error::NoSetupFile(_) | Error::Changed(_) => Self::File,
             Error::Log(_) | Error::UnexpectedStatement => Self::Log,
             Error::UnknownRecipient(_) | Error::InvalidRecipient(_) => Self::Recipient,
             Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous | Error::NotTheInvitee(..) => Self::NotValid,
             Error::Mismatch(_) => Self::WrongGateway,
-            Error::NotRegistrar => Self::Refused,
+            Error::NotRegistrar | Error::HasKeys(_) => Self::Refused,
             Error::NotFound(_) => Self::NotFound,
             Error::AlreadyReceived(_) => Self::AlreadyReceived,
             Error::Declined => Self::Declined,
+            Error::Interrupted => Self::Interrupted,
             Error::String(_) | Error::Input(_) => Self::Usage,
             Error::Internal(_) => Self::Internal,
         }

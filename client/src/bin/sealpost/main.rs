@@ -48,13 +48,15 @@ fn run(cli: Cli) -> Result<Option<Report>, Error> {
             outcome = &mut task => outcome.map_err(|_| Error::Internal("the command stopped"))?.map(Some),
             () = platform::interrupted() => {
                 task.abort();
-                // Cancelled or not: what it came to does not count any more.
-                let _ = tokio::time::timeout(CLEANUP, task).await;
+                if !secrets::is_asking() {
+                    // Cancelled or not: what it came to does not count any more.
+                    let _ = tokio::time::timeout(CLEANUP, task).await;
+                }
                 Ok(None)
             }
         }
     });
-    runtime.shutdown_timeout(CLEANUP);
+    runtime.shutdown_timeout(if secrets::is_asking() { Duration::ZERO } else { CLEANUP });
     outcome
 }
 

@@ -1,14 +1,27 @@
 //! Where secrets come from: a file, the standard input, or the terminal without echo. Never from arguments, never from the
 //! environment itself: other users and child processes can read both.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{ErrorKind, IsTerminal as _, Read as _};
 use std::path::Path;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use sealpost_client::key_file::MIN_PASSPHRASE;
+use sealpost_client::key_file::{KeyFileError, MIN_PASSPHRASE};
 use sealpost_client::{Error, platform};
+use sealpost_proto::enrolment::EnrolmentError;
 use zeroize::Zeroizing;
 
+use crate::output::note;
+
 const MAX_SECRET_FILE: u64 = 16 * 1024;
+/// Tries at a new passphrase.
+const MAX_TRIES: usize = 5;
+/// Lines and bytes of a string that is pasted.
+const MAX_LINES: usize = 64;
+const MAX_TYPED: usize = 4096;
+
+/// A secret that somebody typed; wiped when dropped.
+type Typed = Zeroizing<String>;
 
 /// The passphrase of an existing key file.
 pub(crate) fn passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, Error> {
@@ -22,43 +35,109 @@ pub(crate) fn passphrase(file: Option<&Path>) -> Result<Zeroizing<String>, Error
 pub(crate) fn new_passphrase(file: Option<&Path>, of: &str) -> Result<Zeroizing<String>, Error> {
     let chosen = match file {
         Some(file) => from_private_file(file)?,
-        None => {
-            let chosen = prompt(&format!(
-                "New passphrase for {of} (at least {MIN_PASSPHRASE} characters): "
-            ))?;
-            if *chosen != *prompt("The same passphrase again: ")? {
-                return Err(Error::Input("The two passphrases differ; start again.".to_owned()));
-            }
-            chosen
-        }
+        None => return choose(of, prompt),
     };
-    if chosen.chars().count() < MIN_PASSPHRASE {
-        return Err(sealpost_client::key_file::KeyFileError::ShortPassphrase.into());
+    if is_short(&chosen) {
+        return Err(KeyFileError::ShortPassphrase.into());
     }
     Ok(chosen)
 }
 
-/// A setup or enrolment string: from a file, from the standard input (`-`), or typed without echo.
-pub(crate) fn secret_string(from: Option<&Path>, what: &str) -> Result<Zeroizing<String>, Error> {
-    match from {
-        Some(path) if path == Path::new("-") => from_stdin(),
-        Some(path) => from_file(path),
-        None => prompt(&format!("{what}: ")),
+fn is_short(passphrase: &str) -> bool {
+    passphrase.chars().count() < MIN_PASSPHRASE
+}
+
+/// Asks until two answers are long enough and the same, at most [`MAX_TRIES`] times.
+fn choose(of: &str, mut ask: impl FnMut(&str) -> Result<Typed, Error>) -> Result<Typed, Error> {
+    for _ in 0..MAX_TRIES {
+        let chosen = ask(&format!(
+            "New passphrase for {of} (at least {MIN_PASSPHRASE} characters): "
+        ))?;
+        if chosen.is_empty() {
+            continue;
+        }
+        if is_short(&chosen) {
+            note(&format!(
+                "That is shorter than {MIN_PASSPHRASE} characters; choose a longer one."
+            ));
+            continue;
+        }
+        if *chosen == *ask("The same passphrase again: ")? {
+            return Ok(chosen);
+        }
+        note("The two differ; choose again.");
     }
+    Err(KeyFileError::ShortPassphrase.into())
+}
+
+/// A setup or enrolment string: from a file, from the standard input (`-`), or typed without echo. Line breaks and blanks that
+/// wrapping put into it are left out: the string itself has none.
+pub(crate) fn secret_string<T>(from: Option<&Path>, what: &str, command: &str) -> Result<T, Error>
+where
+    T: FromStr<Err = EnrolmentError>,
+{
+    match from {
+        Some(path) if path == Path::new("-") => Ok(unwrapped(&from_stdin()?).parse()?),
+        Some(path) if is_string(path) => Err(Error::Input(format!(
+            "That is the string itself, and it now stands in your shell's history: type `{command}` and paste it when asked."
+        ))),
+        Some(path) => Ok(unwrapped(&from_file(path)?).parse()?),
+        None => ask_for_string(what, prompt),
+    }
+}
+
+/// Whether somebody gave a string where a file's name belongs.
+fn is_string(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    ["sealpost-enrol:", "sealpost-setup:"]
+        .iter()
+        .any(|head| text.contains(head))
+}
+
+fn unwrapped(text: &str) -> Typed {
+    let mut kept = Zeroizing::new(String::with_capacity(text.len()));
+    kept.extend(text.chars().filter(|c| !c.is_ascii_whitespace()));
+    kept
+}
+
+/// A pasted string may come in several lines: asks until it is whole, or until an empty line ends it.
+fn ask_for_string<T>(what: &str, mut ask: impl FnMut(&str) -> Result<Typed, Error>) -> Result<T, Error>
+where
+    T: FromStr<Err = EnrolmentError>,
+{
+    let mut text = Zeroizing::new(String::with_capacity(MAX_TYPED));
+    let mut question = format!("{what}: ");
+    for _ in 0..MAX_LINES {
+        let line = unwrapped(&ask(&question)?);
+        if line.is_empty() && !text.is_empty() {
+            break;
+        }
+        if text.len() + line.len() > MAX_TYPED {
+            break;
+        }
+        text.push_str(&line);
+        if let Ok(string) = text.parse() {
+            return Ok(string);
+        }
+        if !text.is_empty() {
+            question = "It is not whole yet; the rest of it, or Enter to end: ".to_owned();
+        }
+    }
+    Ok(text.parse()?)
 }
 
 fn from_stdin() -> Result<Zeroizing<String>, Error> {
     let mut text = Zeroizing::new(String::with_capacity(4096));
     let read = std::io::stdin().lock().take(MAX_SECRET_FILE).read_to_string(&mut text);
     read.map_err(|error| Error::file("read", Path::new("-"), error))?;
-    Ok(first_line(&text))
+    Ok(text)
 }
 
 /// A passphrase serves for years: a file of it that others can read is refused.
 fn from_private_file(path: &Path) -> Result<Zeroizing<String>, Error> {
     let bytes = platform::read_private(path, MAX_SECRET_FILE).map_err(|error| Error::file("read", path, error))?;
     let bytes = bytes.ok_or_else(|| Error::OpenPassphraseFile(path.to_owned()))?;
-    text_of(&bytes, path)
+    Ok(first_line(&text_of(&bytes, path)?))
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, Error> {
@@ -69,21 +148,39 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>, Error> {
 fn text_of(bytes: &[u8], path: &Path) -> Result<Zeroizing<String>, Error> {
     let text = std::str::from_utf8(bytes);
     let text = text.map_err(|_| Error::Input(format!("{} is not a text.", path.display())))?;
-    Ok(first_line(text))
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn first_line(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
 }
 
-fn prompt(text: &str) -> Result<Zeroizing<String>, Error> {
+fn prompt(text: &str) -> Result<Typed, Error> {
     let typed = rpassword::prompt_password(text).map(Zeroizing::new);
-    typed.map_err(|_| {
-        Error::Input(
+    typed.map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => Error::Interrupted,
+        ErrorKind::UnexpectedEof => Error::Input("Nothing was typed, so nothing was done; run it again.".to_owned()),
+        _ => Error::Input(
             "There is no terminal to ask for a secret; name a file with --passphrase-file or SEALPOST_PASSPHRASE_FILE (for strings: a path or `-`)."
                 .to_owned(),
-        )
+        ),
     })
+}
+
+/// Whether the process waits for a person at the terminal: nothing is in the making then, so Ctrl-C ends it at once.
+static IS_ASKING: AtomicBool = AtomicBool::new(false);
+
+/// See [`IS_ASKING`].
+pub(crate) fn is_asking() -> bool {
+    IS_ASKING.load(Ordering::SeqCst)
+}
+
+/// Does what waits for a person at the terminal.
+pub(crate) fn asking<T>(wait: impl FnOnce() -> T) -> T {
+    IS_ASKING.store(true, Ordering::SeqCst);
+    let outcome = wait();
+    IS_ASKING.store(false, Ordering::SeqCst);
+    outcome
 }
 
 /// Asks yes or no on the terminal; without one the answer is no.
@@ -91,9 +188,9 @@ pub(crate) fn confirm(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    crate::output::note(&format!("{question} [y/N]"));
+    note(&format!("{question} [y/N]"));
     let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
+    let read = asking(|| std::io::stdin().read_line(&mut answer));
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
@@ -109,6 +206,71 @@ mod tests {
         assert_eq!(*passphrase(Some(&path)).unwrap(), "correct horse battery");
         platform::write_private(&path, b"short\n").unwrap();
         assert!(matches!(new_passphrase(Some(&path), "x"), Err(Error::KeyFile(_))));
+    }
+
+    /// Answers from a list, as if somebody typed them.
+    fn typing(answers: &'static [&'static str]) -> impl FnMut(&str) -> Result<Typed, Error> {
+        let mut answers = answers.iter();
+        move |_| {
+            let answer = answers.next().ok_or(Error::Interrupted)?;
+            Ok(Zeroizing::new((*answer).to_owned()))
+        }
+    }
+
+    #[test]
+    fn a_new_passphrase_is_asked_again_until_it_is_long_and_the_same_twice() {
+        let answers = &[
+            "",
+            "short",
+            "long enough one",
+            "another one",
+            "long enough one",
+            "long enough one",
+        ];
+        assert_eq!(*choose("x", typing(answers)).unwrap(), "long enough one");
+        assert!(matches!(choose("x", typing(&[""; 9])), Err(Error::KeyFile(_))));
+        assert!(matches!(
+            choose("x", typing(&["long enough one"])),
+            Err(Error::Interrupted)
+        ));
+    }
+
+    /// What counts as a whole string here: eight characters.
+    #[derive(Debug, PartialEq)]
+    struct Eight(String);
+
+    impl FromStr for Eight {
+        type Err = EnrolmentError;
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            let is_whole = text.len() == 8;
+            is_whole.then(|| Self(text.to_owned())).ok_or(EnrolmentError::Form)
+        }
+    }
+
+    #[test]
+    fn a_wrapped_string_is_taken_whole() {
+        let whole = Eight("abcdefgh".to_owned());
+        assert_eq!(
+            ask_for_string::<Eight>("x", typing(&["", "abc ", " de", "fgh"])).unwrap(),
+            whole
+        );
+        assert!(matches!(
+            ask_for_string::<Eight>("x", typing(&["abc", ""])),
+            Err(Error::String(_))
+        ));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        std::fs::write(&path, "abc\r\n de\nfgh\n").unwrap();
+        assert_eq!(secret_string::<Eight>(Some(&path), "x", "c").unwrap(), whole);
+    }
+
+    #[test]
+    fn a_string_in_place_of_a_path_is_not_repeated() {
+        let given = Path::new("sealpost-enrol:v1;s=hush");
+        let shown = secret_string::<Eight>(Some(given), "x", "sealpost enrol")
+            .unwrap_err()
+            .to_string();
+        assert!(shown.contains("shell's history") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]
@@ -127,6 +289,6 @@ mod tests {
             );
         }
         // Strings are used once, and come from elsewhere.
-        assert!(secret_string(Some(&path), "x").is_ok());
+        assert!(from_file(&path).is_ok());
     }
 }

@@ -14,6 +14,10 @@ use crate::exit::Exit;
 use crate::output::{Report, count, error_json, note};
 use crate::secrets;
 
+/// How a string reaches the person.
+const HAND_OVER: &str = "Hand it over outside this gateway, on a USB stick or by a messenger that you both trust, and call the person: \
+    whoever has it can enrol as this person. It is too long to be read aloud.";
+
 pub(super) async fn run(context: &Context, args: Admin) -> Result<Report, Error> {
     let mut session = context.session()?;
     session.update_and_check().await?;
@@ -49,7 +53,7 @@ async fn invite(session: &Session, address: Address, expires: u64, out: Option<&
             }
             format!(
                 "The enrolment string for {} is in {}; it can be used until {until}.\n\
-                 Hand it over outside this gateway (in person, by phone, on paper): whoever has it can enrol as this person.",
+                 {HAND_OVER}",
                 string.to,
                 path.display()
             )
@@ -59,7 +63,7 @@ async fn invite(session: &Session, address: Address, expires: u64, out: Option<&
                 members.insert("string".to_owned(), json!(*string.to_text()));
             }
             note(&format!(
-                "Hand this string to {} outside this gateway (in person, by phone, on paper), until {until}: whoever has it can enrol as this person.",
+                "This string is for {}; it can be used until {until}.\n{HAND_OVER}",
                 string.to
             ));
             string.to_text().to_string()
@@ -129,11 +133,16 @@ async fn confirm_one(session: &Session, confirmable: Confirmable, yes: bool) -> 
         "address": confirmable.address,
         "identity": confirmable.identity,
         "safety_number": confirmable.safety_number,
+        "check_number": confirmable.check_number,
     });
     let question = format!(
-        "{}, keys posted {}\n  safety number with you: {}\nThe proof is right. Sign this person in?",
+        "{}, keys posted {}\n  check number:           {}\n  safety number with you: {}\n\
+         These keys come from whoever has the enrolment string. Compare the check number by phone: the person sees the same \
+         with `sealpost whoami`.\n\
+         Sign this person in?",
         text::line(confirmable.address.as_str()),
         time::local(confirmable.posted_at),
+        confirmable.check_number,
         confirmable.safety_number,
     );
     if !yes && !secrets::confirm(&question) {

@@ -10,8 +10,7 @@ use crate::output::{Report, note};
 use crate::secrets;
 
 pub(super) async fn run(context: &Context, args: &Enrol) -> Result<Report, Error> {
-    let string = secrets::secret_string(args.string.as_deref(), "Enrolment string")?;
-    let string: EnrolmentString = string.parse()?;
+    let string: EnrolmentString = secrets::secret_string(args.string.as_deref(), "Enrolment string", "sealpost enrol")?;
     context.home.prepare()?;
     let passphrase = context.new_passphrase("your key file")?;
     let enrolled = enrolment::enrol(&string, &context.home, &passphrase, &context.env).await;
@@ -23,10 +22,12 @@ pub(super) async fn run(context: &Context, args: &Enrol) -> Result<Report, Error
     let text = format!(
         "Keys for {} are made and announced to {}.\n\
          Your keys: {} (there is no second way to them yet: back up the file and its passphrase)\n\
-         Next: your administrator runs `sealpost admin confirm`; compare the safety number that is shown there by phone.",
+         Your check number: {}\n\
+         Next: your administrator runs `sealpost admin confirm` and sees the same number: compare it by phone. `sealpost whoami` shows it again.",
         account.address,
         account.at.gateway,
         context.home.key_file().display(),
+        account.check_number(),
     );
     let json = json!({
         "address": account.address,
@@ -34,6 +35,7 @@ pub(super) async fn run(context: &Context, args: &Enrol) -> Result<Report, Error
         "organisation": {"fingerprint": account.org},
         "identity": account.identity.public(),
         "device": account.device.public(),
+        "check_number": account.check_number(),
         "key_file": context.home.key_file(),
         "state": "unconfirmed",
     });

@@ -14,8 +14,8 @@ use crate::output::Report;
 use crate::secrets;
 
 pub(super) async fn init(context: &Context, args: OrgInit) -> Result<Report, Error> {
-    let setup = secrets::secret_string(args.setup.as_deref(), "Setup string")?;
-    let setup: SetupString = setup.parse()?;
+    let setup = secrets::secret_string(args.setup.as_deref(), "Setup string", "sealpost org init");
+    let setup: SetupString = setup.map_err(without_setup)?;
     context.home.prepare()?;
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if absolute(&args.root_key).starts_with(absolute(context.home.path())) {
@@ -47,10 +47,10 @@ pub(super) async fn init(context: &Context, args: OrgInit) -> Result<Report, Err
         .await
         .map_err(with_advice)?;
     let text = format!(
-        "The organisation \"{}\" exists, and {} is its first registrar.\n\
+        "The organisation \"{}\" exists, and {} is its administrator.\n\
          Fingerprint: {}\n\
          Your keys:   {}\n\
-         Root key:    {} (move it offline now; without it no new registrar can ever be made)\n\
+         Root key:    {} (move it offline now; without it no new administrator can ever be made)\n\
          There is no second way to these keys yet: back up both files and their passphrases.\n\
          Next: sealpost admin invite ADDRESS",
         sealpost_client::text::line(&args.name),
@@ -67,6 +67,14 @@ pub(super) async fn init(context: &Context, args: OrgInit) -> Result<Report, Err
         "root_key_file": args.root_key,
     });
     Ok(Report::done(text, json))
+}
+
+/// The gateway deletes the file of the setup string once it has its organisation.
+fn without_setup(error: Error) -> Error {
+    match error {
+        Error::File { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => Error::NoSetupFile(path),
+        other => other,
+    }
 }
 
 /// After an answer that did not arrive, both files stay; says how to find out.

@@ -1,5 +1,6 @@
 //! `send`.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use sealpost_client::send::{self, Draft, Input, Spool};
@@ -10,20 +11,26 @@ use serde_json::json;
 
 use crate::cli::Send;
 use crate::context::Context;
-use crate::output::{Report, bytes, count};
+use crate::output::{Report, bytes, count, note};
 use crate::progress;
+use crate::secrets::asking;
 
 pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> {
     let mut session = context.session()?;
-    let note = text_or_file(args.note.as_ref(), args.note_file.as_deref())?;
+    let note = text_or_file(args.note.as_ref(), args.note_file.as_deref())?.filter(|note| !note.trim().is_empty());
     let subject = text_or_file(args.subject.as_ref(), args.subject_file.as_deref())?;
     if args.paths.is_empty() && note.is_none() {
         return Err(Error::Input(
-            "There is nothing to send; name a file or a folder, `-`, or a note.".to_owned(),
+            "There is nothing to send: name a file or a folder, `-`, or a message that is not empty.".to_owned(),
         ));
     }
     let patients = patients(&args)?;
     let input = collect(context, &args)?;
+    if input.files.is_empty() && note.is_none() {
+        return Err(Error::Input(
+            "There is nothing to send: what you named holds no file, and there is no message.".to_owned(),
+        ));
+    }
     let renamed: Vec<_> = input
         .files
         .iter()
@@ -94,13 +101,23 @@ fn collect(context: &Context, args: &Send) -> Result<Input, Error> {
     }
     for path in &args.paths {
         if path == stdin {
-            let spool = Spool::fill(std::io::stdin().lock(), context.home.path(), &context.env)?;
+            let spool = spool(context)?;
             input.add_spool(spool, &args.name);
         } else {
             input.add(path)?;
         }
     }
     Ok(input)
+}
+
+/// The standard input. A person at a terminal is told how to end it.
+fn spool(context: &Context) -> Result<Spool, Error> {
+    let input = std::io::stdin().lock();
+    if !input.is_terminal() {
+        return Spool::fill(input, context.home.path(), &context.env);
+    }
+    note("Type the text; Ctrl-D ends it.");
+    asking(|| Spool::fill(input, context.home.path(), &context.env))
 }
 
 fn patients(args: &Send) -> Result<Vec<Patient>, Error> {

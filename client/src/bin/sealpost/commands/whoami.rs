@@ -37,6 +37,7 @@ pub(super) async fn run(context: &Context) -> Result<Report, Error> {
         "gateway": {"id": account.at.gateway, "url": account.at.url},
         "identity": account.identity.public(),
         "device": account.device.public(),
+        "check_number": account.check_number(),
         "encryption_key": account.newest_encryption()?.key.kid(),
         "key_file": session.home.key_file(),
         "directory_size": session.mirror.size(),
@@ -46,6 +47,13 @@ pub(super) async fn run(context: &Context) -> Result<Report, Error> {
 
 fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error> {
     let account = &session.account;
+    let check = match state {
+        "confirmed" => String::new(),
+        _ => format!(
+            "\nCheck number:   {} (your administrator sees the same: compare it by phone)",
+            account.check_number()
+        ),
+    };
     let state = match state {
         "confirmed" if roles.is_empty() => "member".to_owned(),
         "confirmed" => format!("member, {}", roles.join(", ")),
@@ -55,12 +63,12 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
     let space = if name.is_empty() { "" } else { " " };
     Ok(format!(
         "{}: {state}\n\
-         Organisation: {name}{space}{}\n\
-         Gateway:      {} at {}\n\
-         Identity:     {}\n\
-         Device:       {}\n\
-         Sealed to:    {}\n\
-         Key file:     {}",
+         Organisation:   {name}{space}{}\n\
+         Gateway:        {} at {}\n\
+         Identity:       {}\n\
+         Device:         {}\n\
+         Encryption key: {}\n\
+         Key file:       {}{check}",
         account.address,
         account.org,
         account.at.gateway,
