@@ -172,6 +172,13 @@ impl Config {
                 "it must be https://host or https://host:port, in lower case and without a path",
             );
         }
+        // Enrolment strings carry the URL: people on other computers would be sent to their own.
+        if self.public_url.is_none() && !self.listen.ip().is_loopback() {
+            return refuse(
+                "public_url",
+                "it must be set when `listen` is not this computer alone: others cannot reach https://localhost",
+            );
+        }
         if self.tls.certificate.is_some() != self.tls.private_key.is_some() {
             return refuse("tls", "certificate and private_key belong together");
         }
@@ -254,7 +261,7 @@ mod tests {
     #[test]
     fn environment_comes_after_the_file() {
         let loaded = load(
-            "listen = \"0.0.0.0:1\"\nshutdown_deadline = 3\n[log]\nformat = \"json\"\n",
+            "listen = \"0.0.0.0:1\"\npublic_url = \"https://gw\"\nshutdown_deadline = 3\n[log]\nformat = \"json\"\n",
             &[
                 ("SEALPOST__LISTEN", "0.0.0.0:2"),
                 ("SEALPOST__LIMITS__CONNECTIONS", "7"),
@@ -277,6 +284,7 @@ mod tests {
             "[tls]\ncertificate = \"only.pem\"",
             "public_url = \"http://gw\"",
             "public_url = \"https://gw/path\"",
+            "listen = \"0.0.0.0:8443\"",
             "listen = \"nowhere\"",
             "[limits]\nconnections = 0",
             "[limits]\nconnections_per_address = 0",

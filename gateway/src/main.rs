@@ -36,7 +36,12 @@ async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> 
     let config = Config::load(arguments.config.as_deref(), config::environment())?;
     app::start_logging(&config.log);
     let bound = TcpListener::bind(config.listen).await;
-    let listener = bound.map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let listener = bound.map_err(|error| {
+        format!(
+            "cannot listen on {}: {error}; end the program that uses it, or set SEALPOST__LISTEN=ADDRESS:PORT",
+            config.listen
+        )
+    })?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

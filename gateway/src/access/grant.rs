@@ -71,3 +71,36 @@ impl Grant {
         &self.signature_base
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_proto::log::Actor;
+
+    use super::*;
+
+    #[test]
+    fn a_grant_is_good_for_its_own_action_alone() {
+        let grant = |action| Grant {
+            action,
+            device: PublicKey::from_bytes([1; 32]),
+            member: None,
+            is_registrar: true,
+            is_auditor: true,
+            requester: Requester {
+                actor: Actor {
+                    kind: "member".to_owned(),
+                    id: String::new(),
+                    dk: None,
+                },
+                peer: None,
+                req_id: None,
+            },
+            signature_base: String::new(),
+        };
+        for granted in Action::ALL {
+            for asked in Action::ALL {
+                assert_eq!(grant(granted).for_action(asked).is_ok(), granted == asked);
+            }
+        }
+    }
+}

@@ -201,9 +201,10 @@ impl Clinic {
             clinic.countersigned(&clinic.provider),
             clinic.provider.device(clinic.org),
         ] {
-            clinic.state.apply(&super::Change::StatementTaken {
+            let taken = super::Change::StatementTaken {
                 text: signed.to_string(),
-            });
+            };
+            clinic.state.apply(&taken).unwrap();
         }
         clinic
     }
@@ -235,7 +236,7 @@ impl Clinic {
             let journalled = serde_json::to_string(change).unwrap();
             let replayed: super::Change = serde_json::from_str(&journalled).unwrap();
             assert_eq!(&replayed, change, "a change reads back from the journal");
-            self.state.apply(&replayed);
+            self.state.apply(&replayed).unwrap();
         }
         Ok((outcome, effects))
     }

@@ -26,5 +26,5 @@ pub use decision::{Decision, Effects, Refusal, Requester, Stamp, object};
 pub use invite::Invite;
 pub use organisation::{LoggedStatement, Organisation};
 pub use sealed::{EnvelopeSizes, Recipient, Sealed};
-pub use state::{Key, Loaded, State};
+pub use state::{Key, Loaded, State, Unfit};
 pub use transfer::{CIPHERTEXT_GRACE, KEY_REPLACEMENT, Opening, ShredCause, Shredded, StoredPart, Transfer};

@@ -220,7 +220,7 @@ pub fn take_receipt(
     };
     let leaf = by.did(event, object::transfer(&transfer.id), receipt_data(sealed, command));
     let mut after = transfer.clone();
-    after.apply(&change);
+    ensure(after.apply(&change), ProblemKind::Internal)?;
     let outcome = ReceiptOutcome {
         receipt: receipt.to_string(),
         is_used_up: after.state(at.seconds()) == TransferState::Used,

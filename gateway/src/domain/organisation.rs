@@ -106,16 +106,18 @@ impl Organisation {
         self.owner = Some(owner);
     }
 
-    /// Takes a statement that was decided. It was checked then, and the same check of the same state has the same result.
-    pub(super) fn take(&mut self, text: &str) {
+    /// Takes a statement that was decided. It was checked then, and the same check of the same state has the same result; `false`
+    /// if it has another.
+    #[must_use]
+    pub(super) fn take(&mut self, text: &str) -> bool {
         let Ok(signed) = text.parse::<SignedStatement>() else {
-            return;
+            return false;
         };
         let Some(directory) = self.directory.as_mut() else {
-            return;
+            return false;
         };
         if directory.apply(&signed).is_err() {
-            return;
+            return false;
         }
         let leaf = signed.leaf();
         self.tree.push(leaf_hash(leaf.as_bytes()));
@@ -132,5 +134,6 @@ impl Organisation {
             kind: signed.statement().kind(),
             leaf,
         }));
+        true
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sealpost_proto::id::{InviteId, TransferId};
+use thiserror::Error;
 
 use super::sealed::Sealed;
 use super::{Change, Invite, Organisation, Transfer};
@@ -63,6 +64,11 @@ impl Loaded {
     }
 }
 
+/// A change that does not follow from the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a change does not follow from what is there: {0:?}")]
+pub struct Unfit(Key);
+
 /// All aggregates.
 #[derive(Debug, Clone, Default)]
 pub struct State {
@@ -90,13 +96,18 @@ impl State {
         loaded
     }
 
-    /// Applies a change that was decided and made durable.
-    pub fn apply(&mut self, change: &Change) {
-        match change.key() {
+    /// Applies a change that was decided.
+    ///
+    /// # Errors
+    /// [`Unfit`] if the change does not follow from this state: the journal was written under other rules, or there is a bug. The
+    /// state is of no use then; going on without the change would be another history.
+    pub fn apply(&mut self, change: &Change) -> Result<(), Unfit> {
+        let is_applied = match change.key() {
             Key::Organisation => self.apply_to_organisation(change),
             Key::Invite(id) => self.apply_to_invite(id, change),
             Key::Transfer(id) => self.apply_to_transfer(id, change),
-        }
+        };
+        if is_applied { Ok(()) } else { Err(Unfit(change.key())) }
     }
 
     /// Every transfer, for whoever builds an index over the state.
@@ -109,11 +120,11 @@ impl State {
         self.invites.values()
     }
 
-    fn apply_to_organisation(&mut self, change: &Change) {
+    fn apply_to_organisation(&mut self, change: &Change) -> bool {
         let organisation = Arc::make_mut(&mut self.organisation);
         match change {
             Change::OrganisationFounded { org, owner } => organisation.found(*org, *owner),
-            Change::StatementTaken { text } => organisation.take(text),
+            Change::StatementTaken { text } => return organisation.take(text),
             Change::AddressBound { label, address } => {
                 organisation.addresses.insert(*label, address.clone());
             }
@@ -121,30 +132,30 @@ impl State {
                 organisation.waiting.insert(*device, *invite);
             }
             Change::DeviceAhead { device, until, at } => organisation.note_ahead(*device, *until, *at),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
-    fn apply_to_invite(&mut self, id: InviteId, change: &Change) {
+    fn apply_to_invite(&mut self, id: InviteId, change: &Change) -> bool {
         if let Some(invite) = Invite::created(change) {
             self.invites.insert(id, Arc::new(invite));
-            return;
+            return true;
         }
         let Some(invite) = self.invites.get_mut(&id).map(Arc::make_mut) else {
-            return;
+            return false;
         };
         match change {
             Change::InvitePosted { keys, .. } => invite.posted = Some(keys.clone()),
             Change::InviteConfirmed { .. } => invite.is_confirmed = true,
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
-    fn apply_to_transfer(&mut self, id: TransferId, change: &Change) {
+    fn apply_to_transfer(&mut self, id: TransferId, change: &Change) -> bool {
         match change {
-            Change::TransferRemoved { .. } => {
-                self.transfers.remove(&id);
-            }
+            Change::TransferRemoved { .. } => return self.transfers.remove(&id).is_some(),
             Change::TransferAnnounced { sender, bytes, at, .. } => {
                 let transfer = Transfer::announced(id, *sender, *bytes, *at);
                 self.transfers.insert(id, Arc::new(transfer));
@@ -155,10 +166,12 @@ impl State {
                 Arc::make_mut(transfer).sealed = Some(Sealed::clone(sealed));
             }
             _ => {
-                if let Some(transfer) = self.transfers.get_mut(&id) {
-                    Arc::make_mut(transfer).apply(change);
-                }
+                let Some(transfer) = self.transfers.get_mut(&id) else {
+                    return false;
+                };
+                return Arc::make_mut(transfer).apply(change);
             }
         }
+        true
     }
 }

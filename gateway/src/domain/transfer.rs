@@ -290,8 +290,8 @@ impl Transfer {
             .collect()
     }
 
-    /// Applies a change to a transfer that exists.
-    pub(super) fn apply(&mut self, change: &Change) {
+    /// Applies a change to a transfer that exists; `false` if it is no change of one.
+    pub(super) fn apply(&mut self, change: &Change) -> bool {
         match change {
             Change::PartStored { number, len, root, .. } => {
                 let part = StoredPart { len: *len, root: *root };
@@ -334,8 +334,11 @@ impl Transfer {
                 }
             }
             Change::TransferAbandoned { .. } => self.is_abandoned = true,
-            _ => {}
+            // It was released again within an opening, which stays as it is.
+            Change::TransferReopened { .. } => {}
+            _ => return false,
         }
+        true
     }
 
     fn open(&mut self, id: OpeningId, opening: Opening) {

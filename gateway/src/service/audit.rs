@@ -4,7 +4,7 @@ use sealpost_proto::api::MAX_PAGE;
 use sealpost_proto::log::EventType;
 
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::{Effects, object};
 
 impl Service {
@@ -12,7 +12,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn audit_checkpoint(&self, _: &Grant) -> Result<String, Error> {
+    pub async fn audit_checkpoint(&self, grant: &Grant) -> Result<String, Error> {
+        grant.for_action(Action::ReadAudit)?;
         Ok(self.ports.checkpoints.audit().await?)
     }
 
@@ -21,6 +22,7 @@ impl Service {
     /// # Errors
     /// [`Error::Audit`], [`Error::Store`].
     pub async fn audit_leaves(&self, grant: &Grant, from: u64) -> Result<Vec<String>, Error> {
+        grant.for_action(Action::ReadAudit)?;
         let log = object::log(&self.ports.identity.gateway.audit_origin());
         let leaf = grant.requester().did(EventType::AuditRead, log, None);
         let decide = move |_: &_, _| {

@@ -10,7 +10,7 @@ use sealpost_proto::problem::ProblemKind;
 
 use super::record::Refused;
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::{Key, LoggedStatement, Organisation, object, statements};
 
 impl Service {
@@ -19,6 +19,7 @@ impl Service {
     /// # Errors
     /// `forbidden`, `statement_refused`.
     pub async fn append(&self, grant: &Grant, request: StatementsRequest) -> Result<DirectoryHead, Error> {
+        grant.for_action(Action::Append)?;
         let caller = grant.member()?.label;
         let by = grant.requester().clone();
         let parsed = statements::parse(&request.statements)?;
@@ -42,7 +43,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn directory_checkpoint(&self, _: &Grant) -> Result<String, Error> {
+    pub async fn directory_checkpoint(&self, grant: &Grant) -> Result<String, Error> {
+        grant.for_action(Action::ReadDirectory)?;
         Ok(self.ports.checkpoints.directory().await?)
     }
 
@@ -50,7 +52,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn directory_leaves(&self, _: &Grant, from: u64) -> Result<Vec<String>, Error> {
+    pub async fn directory_leaves(&self, grant: &Grant, from: u64) -> Result<Vec<String>, Error> {
+        grant.for_action(Action::ReadDirectory)?;
         let organisation = self.ports.views.organisation().await?;
         Ok(page(&organisation, from).map(|s| s.leaf.clone()).collect())
     }
@@ -59,7 +62,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn statements(&self, _: &Grant, from: u64) -> Result<StatementsResponse, Error> {
+    pub async fn statements(&self, grant: &Grant, from: u64) -> Result<StatementsResponse, Error> {
+        grant.for_action(Action::ReadDirectory)?;
         let organisation = self.ports.views.organisation().await?;
         Ok(StatementsResponse {
             statements: page(&organisation, from).map(|s| s.text.clone()).collect(),
@@ -70,7 +74,8 @@ impl Service {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn statement(&self, _: &Grant, hash: &Hash) -> Result<String, Error> {
+    pub async fn statement(&self, grant: &Grant, hash: &Hash) -> Result<String, Error> {
+        grant.for_action(Action::ReadDirectory)?;
         let organisation = self.ports.views.organisation().await?;
         let statement = organisation.statement(hash).ok_or(ProblemKind::NotFound)?;
         Ok(statement.text.clone())
@@ -80,7 +85,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn addresses(&self, _: &Grant) -> Result<AddressesResponse, Error> {
+    pub async fn addresses(&self, grant: &Grant) -> Result<AddressesResponse, Error> {
+        grant.for_action(Action::ReadDirectory)?;
         let organisation = self.ports.views.organisation().await?;
         let known = |(label, address): (&_, &sealpost_proto::id::Address)| KnownAddress {
             label: *label,

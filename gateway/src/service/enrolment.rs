@@ -6,7 +6,7 @@ use sealpost_proto::log::{Actor, EventType};
 
 use super::record::Refused;
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::{Key, Requester, enrolment, object};
 
 impl Service {
@@ -15,6 +15,7 @@ impl Service {
     /// # Errors
     /// `already_enrolled`, `conflict`, `bad_request`.
     pub async fn invite(&self, grant: &Grant, request: InviteRequest) -> Result<(), Error> {
+        grant.for_action(Action::Invite)?;
         let registrar = grant.member()?.label;
         let by = grant.requester().clone();
         let refused = Refused {
@@ -32,7 +33,8 @@ impl Service {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn invites(&self, _: &Grant) -> Result<InvitesResponse, Error> {
+    pub async fn invites(&self, grant: &Grant) -> Result<InvitesResponse, Error> {
+        grant.for_action(Action::ReadInvites)?;
         let mut invites = self.ports.views.invites().await?;
         invites.sort_by_key(|invite| std::cmp::Reverse((invite.created_at, invite.id)));
         let now = self.now();
@@ -46,6 +48,7 @@ impl Service {
     /// # Errors
     /// `not_found` without the secret, `invite_ended`, `already_enrolled`, `statement_refused`.
     pub async fn redeem(&self, grant: &Grant, request: RedeemRequest) -> Result<RedeemResponse, Error> {
+        grant.for_action(Action::Enrol)?;
         let id = request.invite;
         let device = grant.device();
         let by = Requester {

@@ -5,7 +5,7 @@ use sealpost_proto::log::Actor;
 use sealpost_proto::problem::ProblemKind;
 
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::{Key, Requester, statements};
 
 impl Service {
@@ -14,6 +14,7 @@ impl Service {
     /// # Errors
     /// `already_founded`, `unauthenticated` with another secret, `statement_refused`.
     pub async fn found(&self, grant: &Grant, request: OrgRequest) -> Result<DirectoryHead, Error> {
+        grant.for_action(Action::Found)?;
         // The setup string ends with the founding; who comes later gets the rule's answer.
         let is_founded = self.ports.views.organisation().await?.directory.is_some();
         if !is_founded && !self.ports.setup.is_auth(&request.auth.0) {
@@ -40,6 +41,7 @@ impl Service {
     /// # Errors
     /// [`Error::Store`].
     pub async fn me(&self, grant: &Grant) -> Result<MeResponse, Error> {
+        grant.for_action(Action::ReadSelf)?;
         let member = grant.member()?;
         let organisation = self.ports.views.organisation().await?;
         let address = organisation.addresses.get(&member.label).cloned();

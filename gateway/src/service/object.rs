@@ -9,7 +9,7 @@ use sealpost_proto::problem::ProblemKind;
 
 use super::envelope::{self, Field};
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::sealing::seal_hash;
 use crate::domain::{Sealed, Transfer};
 use crate::store::StoreError;
@@ -86,6 +86,7 @@ impl Service {
     /// # Errors
     /// `not_found` for everybody else.
     pub async fn object(&self, grant: &Grant, id: &TransferId, wanted: Wanted) -> Result<StoredObject, Error> {
+        grant.for_action(Action::Open)?;
         let device = grant.member()?;
         let transfer = self.ports.views.transfer(id).await?;
         let transfer = transfer.filter(|t| t.is_open_to(&device.key, self.now()));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::envelope::{self, Field};
 use super::record::Refused;
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::opening::{self, OpenCommand, ReceiptCommand, Release};
 use crate::domain::sealing::seal_hash;
 use crate::domain::{Key, Refusal, object};
@@ -33,6 +33,7 @@ impl Service {
         request: OpenRequest,
         body: &[u8],
     ) -> Result<OpenResponse, Error> {
+        grant.for_action(Action::Open)?;
         let by = grant.requester().clone();
         let refused = Refused {
             event: EventType::TransferOpened,
@@ -111,6 +112,7 @@ impl Service {
         id: TransferId,
         request: ReceiptRequest,
     ) -> Result<ReceiptResponse, Error> {
+        grant.for_action(Action::Open)?;
         let by = grant.requester().clone();
         let mut refused = Refused {
             event: EventType::TransferVerified,

@@ -14,7 +14,7 @@ use sealpost_proto::tree::tree_head;
 use super::body::SealBody;
 use super::record::Refused;
 use super::{Error, Identity, Service, envelope};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::sealing::{self, SealCommand, SealOutcome};
 use crate::domain::{EnvelopeSizes, Key, Loaded, Refusal, Requester, Stamp, StoredPart, object};
 use crate::store::StoreError;
@@ -43,6 +43,7 @@ impl Service {
     /// `seal_refused` with its reason, `unknown_recipient`, `part_missing`, `root_mismatch`, `already_sealed`, `not_found`,
     /// `conflict`, `bad_request`.
     pub async fn seal(&self, grant: &Grant, id: TransferId, body: Bytes) -> Result<SealResponse, Error> {
+        grant.for_action(Action::Send)?;
         let refused = Refused {
             event: EventType::TransferSealed,
             object: object::transfer(&id),

@@ -5,7 +5,7 @@ use sealpost_proto::id::{Label, TransferId};
 use sealpost_proto::problem::ProblemKind;
 
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::Transfer;
 use crate::store::views::Page;
 
@@ -23,6 +23,7 @@ impl Service {
         before: Option<u64>,
         limit: Option<usize>,
     ) -> Result<TransfersResponse, Error> {
+        grant.for_action(Action::ReadTransfers)?;
         let label = grant.member()?.label;
         let limit = page_len(limit);
         let page = self.ports.views.inbox(&label, before, limit).await?;
@@ -39,6 +40,7 @@ impl Service {
         before: Option<u64>,
         limit: Option<usize>,
     ) -> Result<TransfersResponse, Error> {
+        grant.for_action(Action::ReadTransfers)?;
         let label = grant.member()?.label;
         let limit = page_len(limit);
         let page = self.ports.views.sent(&label, before, limit).await?;
@@ -50,6 +52,7 @@ impl Service {
     /// # Errors
     /// `not_found`.
     pub async fn transfer(&self, grant: &Grant, id: &TransferId) -> Result<TransferSummary, Error> {
+        grant.for_action(Action::ReadTransfers)?;
         let label = grant.member()?.label;
         let transfer = self.ports.views.transfer(id).await?.filter(|t| t.is_party(&label));
         let summary = transfer.and_then(|t| self.summary(&t, &label));

@@ -11,7 +11,7 @@ use sealpost_proto::tree::tree_head;
 
 use super::record::Refused;
 use super::{Error, Service};
-use crate::access::Grant;
+use crate::access::{Action, Grant};
 use crate::domain::uploading::{self, PartOutcome};
 use crate::domain::{Key, StoredPart, object};
 use crate::store::blob::{BlobKey, BlobWriter};
@@ -35,6 +35,7 @@ impl Service {
     /// # Errors
     /// `conflict` if its id is known, `too_large`, `bad_request`.
     pub async fn announce(&self, grant: &Grant, request: AnnounceRequest) -> Result<(), Error> {
+        grant.for_action(Action::Send)?;
         let sender = grant.member()?.label;
         let by = grant.requester().clone();
         let refused = Refused {
@@ -54,6 +55,7 @@ impl Service {
     /// # Errors
     /// `not_found`.
     pub async fn parts(&self, grant: &Grant, id: &TransferId) -> Result<PartsResponse, Error> {
+        grant.for_action(Action::Send)?;
         let sender = grant.member()?.label;
         let transfer = self.ports.views.transfer(id).await?;
         let own = transfer.filter(|t| t.sender == sender && !t.is_abandoned);
@@ -80,6 +82,7 @@ impl Service {
         len: u64,
         root: Hash,
     ) -> Result<PartUpload, Error> {
+        grant.for_action(Action::Send)?;
         let expected = StoredPart { len, root };
         let sender = grant.member()?.label;
         let known = self.ports.views.transfer(&transfer).await?;

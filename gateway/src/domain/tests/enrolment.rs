@@ -278,11 +278,12 @@ fn clocks_ahead_are_remembered_until_their_time_has_come() {
     let mut clinic = Clinic::new();
     let key = |n: u8| SigningKey::from_seed(&[n; 32]).public();
     for (device, until, now) in [(key(1), 60, 0), (key(2), 90, 1), (key(1), 40, 2), (key(3), 95, 70)] {
-        clinic.state.apply(&Change::DeviceAhead {
+        let ahead = Change::DeviceAhead {
             device,
             until: NOW + until,
             at: NOW + now,
-        });
+        };
+        clinic.state.apply(&ahead).unwrap();
         if now == 2 {
             let organisation = clinic.state.load(&KEYS).organisation().cloned().unwrap();
             assert_eq!(organisation.ahead[&key(1)], NOW + 60, "never less");

@@ -205,7 +205,8 @@ fn a_revoked_sender_seals_no_more() {
     note.sign_as("ik", &clinic.admin.identity);
     clinic
         .state
-        .apply(&crate::domain::Change::StatementTaken { text: note.to_string() });
+        .apply(&crate::domain::Change::StatementTaken { text: note.to_string() })
+        .unwrap();
     assert_eq!(kind(&mut clinic, &command), ProblemKind::Disabled);
 }
 

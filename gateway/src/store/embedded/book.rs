@@ -11,7 +11,7 @@ use sealpost_proto::id::{InviteId, TransferId};
 use super::journal::Position;
 use super::leaf_log::LeafLog;
 use super::views::Indices;
-use crate::domain::{Change, Invite, Key, Loaded, Organisation, State, Transfer};
+use crate::domain::{Change, Invite, Key, Loaded, Organisation, State, Transfer, Unfit};
 
 /// Everything in memory, behind one lock.
 #[derive(Debug, Default)]
@@ -56,7 +56,10 @@ impl Book {
     }
 
     /// Applies the changes of a record that is not durable yet. The organisation needs no image: readers have one of their own.
-    pub(super) fn apply(&mut self, changes: &[Change]) -> Vec<Changed> {
+    ///
+    /// # Errors
+    /// [`Unfit`]; the book is of no use then.
+    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<Vec<Changed>, Unfit> {
         let mut keys: Vec<Key> = changes.iter().map(Change::key).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -65,21 +68,19 @@ impl Book {
         let load = |state: &State| keys.iter().map(|key| state.load(&[*key])).collect::<Vec<_>>();
         let before = load(&self.state);
         for change in changes {
-            self.state.apply(change);
+            self.state.apply(change)?;
         }
         let after = load(&self.state);
         for (key, before) in keys.iter().zip(&before) {
             self.before.entry(*key).or_insert_with(|| before.clone());
         }
         let images = before.into_iter().zip(after);
-        keys.iter()
-            .zip(images)
-            .map(|(key, (before, after))| Changed {
-                key: *key,
-                before,
-                after,
-            })
-            .collect()
+        let changed = keys.iter().zip(images).map(|(key, (before, after))| Changed {
+            key: *key,
+            before,
+            after,
+        });
+        Ok(changed.collect())
     }
 
     /// Shows what has become durable: the entries of one frame, all that were applied since the last call.

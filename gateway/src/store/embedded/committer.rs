@@ -16,7 +16,7 @@ use super::book::{Book, Entry};
 use super::journal::{Journal, MAX_RECORD_LEN, has_room};
 use super::record::Record;
 use crate::clock::Clock;
-use crate::domain::{Change, Key, LeafDraft, State};
+use crate::domain::{Change, Key, LeafDraft, State, Unfit};
 use crate::random::Random;
 use crate::store::StoreError;
 use crate::store::ledger::{Committed, Decide, Effects, Stamp};
@@ -91,17 +91,21 @@ impl Committer {
         let mut group = Group::default();
         let mut job = Some(first);
         while let Some(current) = job {
-            self.decide(current, &mut group);
+            if let Err(error) = self.decide(current, &mut group) {
+                self.halt(&error);
+                group.refuse(&error);
+                return Err(error);
+            }
             let has_room = has_room(group.records.len(), group.bytes);
             job = has_room.then(|| queue.try_recv().ok()).flatten();
         }
         self.finish(group)
     }
 
-    /// Runs a decision and takes its effects into the group.
-    fn decide(&mut self, mut job: Job, group: &mut Group) {
+    /// Runs a decision and takes its effects into the group. An error says that the state is of no use any more.
+    fn decide(&mut self, mut job: Job, group: &mut Group) -> io::Result<()> {
         if job.reply.is_closed() {
-            return;
+            return Ok(());
         }
         let stamp = self.stamp();
         let loaded = self.read(|book| book.load(&job.keys));
@@ -110,19 +114,20 @@ impl Committer {
         let committed = |count: u64| Committed::new(stamp, first_leaf..first_leaf + count);
         if effects.changes.is_empty() && effects.leaves.is_empty() {
             group.waiting.push((job.reply, committed(0)));
-            return;
+            return Ok(());
         }
         let seq = self.journal.next_seq() + group.records.len() as u64;
         match self.prepare(seq, stamp, &job.keys, effects) {
             Ok(prepared) => {
                 let count = prepared.record.leaves.len() as u64;
-                self.take(prepared, group);
+                self.take(prepared, group).map_err(io::Error::other)?;
                 group.waiting.push((job.reply, committed(count)));
             }
             Err(error) => {
                 let _ = job.reply.send(Err(StoreError::Unavailable(error)));
             }
         }
+        Ok(())
     }
 
     /// All of a record that can fail, before anything is touched.
@@ -142,13 +147,13 @@ impl Committer {
     }
 
     /// Applies a record ahead of its frame.
-    fn take(&mut self, prepared: Prepared, group: &mut Group) {
+    fn take(&mut self, prepared: Prepared, group: &mut Group) -> Result<(), Unfit> {
         let Prepared { record, bytes, chain } = prepared;
         let changed = self
             .book
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .apply(&record.changes);
+            .apply(&record.changes)?;
         self.chain.last.extend(chain);
         group.bytes += bytes.len() + 4;
         group.records.push(bytes);
@@ -157,6 +162,7 @@ impl Committer {
             changed,
             lines: record.leaves,
         });
+        Ok(())
     }
 
     /// Makes the group durable, shows it, and answers.
@@ -206,7 +212,8 @@ impl Committer {
         now.or_else(|| {
             let mut founding = State::default();
             let mine = |change: &&Change| change.key() == Key::Organisation;
-            changes.iter().filter(mine).for_each(|change| founding.apply(change));
+            let mut mine = changes.iter().filter(mine);
+            mine.try_for_each(|change| founding.apply(change)).ok()?;
             tenant(&founding.load(&organisation))
         })
     }

@@ -178,6 +178,7 @@ impl Replay {
             self.chain.last.insert(leaf.object, Leaf::hash_of(line));
         }
         let changed = self.book.apply(&record.changes);
+        let changed = changed.map_err(|error| format!("record {seq}: {error}"))?;
         let lines = record.leaves;
         self.book.publish(replayed.position, &[Entry { seq, changed, lines }]);
         Ok(())

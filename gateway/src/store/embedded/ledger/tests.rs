@@ -318,7 +318,16 @@ proptest! {
             let ledger = open(folder.path());
             let commits = changes.into_iter().map(|change| {
                 let (keys, leaf) = (vec![change.key()], sample::leaf(1, EventType::TransferCreated));
-                let decide = move |_: &Loaded, _| ((), Effects::one(change.clone(), leaf.clone()));
+                // A decision changes what is there, or makes it.
+                let makes = matches!(change, Change::TransferAnnounced { .. } | Change::TransferSealed { .. });
+                let decide = move |loaded: &Loaded, _| {
+                    let Key::Transfer(id) = change.key() else {
+                        return ((), Effects::none());
+                    };
+                    let fits = makes || loaded.transfer(&id).is_some();
+                    let effects = fits.then(|| Effects::one(change.clone(), leaf.clone()));
+                    ((), effects.unwrap_or_else(Effects::none))
+                };
                 transact(&ledger, keys, decide)
             });
             futures_util::future::try_join_all(commits).await.unwrap();
@@ -328,6 +337,27 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_follow_stops_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    let stray = |_: &Loaded, _| {
+        let leaf = sample::leaf(1, EventType::TransferCreated);
+        ((), Effects::one(sample::part(1, 0), leaf))
+    };
+    let refused = transact(&ledger, vec![Key::Transfer(id(1))], stray).await;
+    assert!(refused.is_err(), "a part of a transfer that nobody announced");
+    assert!(
+        ledger.transfer(&id(1)).await.is_err(),
+        "nothing is answered from a state that is of no use"
+    );
+    drop(ledger);
+    assert!(
+        open(folder.path()).transfer(&id(1)).await.unwrap().is_none(),
+        "and none of it is written"
+    );
 }
 
 #[tokio::test]
