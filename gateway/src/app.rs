@@ -126,7 +126,7 @@ impl Gateway {
         });
         sweep.once_or_log().await;
         let settings = Settings {
-            authority: authority_of(&address.url).to_owned(),
+            authority: address.authority().to_owned(),
             gateway: identity.gateway.clone(),
             started_at,
             ahead,
@@ -254,12 +254,6 @@ fn new_id(random: &dyn Random) -> String {
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
-/// What requests are signed for: host and port, without the port when it is the scheme's own.
-fn authority_of(url: &str) -> &str {
-    let authority = url.strip_prefix("https://").unwrap_or(url);
-    authority.strip_suffix(":443").unwrap_or(authority)
-}
-
 /// The host, for the certificate; an IPv6 address without its brackets.
 fn host_of(url: &str) -> &str {
     let authority = url.strip_prefix("https://").unwrap_or(url);
@@ -304,14 +298,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authority_and_host_follow_from_the_url() {
-        for (url, authority, host) in [
-            ("https://gw.example", "gw.example", "gw.example"),
-            ("https://gw.example:443", "gw.example", "gw.example"),
-            ("https://gw.example:8443", "gw.example:8443", "gw.example"),
-            ("https://[2001:db8::1]:8443", "[2001:db8::1]:8443", "2001:db8::1"),
+    fn the_certificates_name_follows_from_the_url() {
+        for (url, host) in [
+            ("https://gw.example", "gw.example"),
+            ("https://gw.example:443", "gw.example"),
+            ("https://gw.example:8443", "gw.example"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1"),
         ] {
-            assert_eq!(authority_of(url), authority);
             assert_eq!(host_of(url), host);
         }
     }

@@ -233,14 +233,7 @@ fn recipients(
 fn accepted(organisation: &Organisation, command: &SealCommand, at: Stamp) -> Receipt {
     let body = &command.envelope.seal.body;
     Receipt {
-        facts: Facts {
-            transfer: Hash::from_bytes(body.header_hash),
-            root: Hash::from_bytes(body.payload_root),
-            segments: body.segments,
-            mic: Hash::from_bytes(body.box_hash),
-            sealed_at: body.sealed_at,
-            time: at.seconds(),
-        },
+        facts: Facts::of(body, at.seconds()),
         kind: Kind::Accepted {
             directory_size: organisation.size(),
             directory_root: organisation.head(),

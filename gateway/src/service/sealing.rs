@@ -67,7 +67,7 @@ impl Service {
             seal,
             share,
             part,
-        } = SealBody::parse(body)?;
+        } = SealBody::parse(&body)?;
         let parsed = Envelope::parse(&header, &block, &manifest_box, &seal).map_err(Refusal::from)?;
         if parsed.header.transfer_id != *id {
             return Err(ProblemKind::BadRequest.into());

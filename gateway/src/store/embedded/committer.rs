@@ -92,7 +92,6 @@ impl Committer {
         let mut job = Some(first);
         while let Some(current) = job {
             if let Err(error) = self.decide(current, &mut group) {
-                self.halt(&error);
                 group.refuse(&error);
                 return Err(error);
             }
@@ -120,7 +119,12 @@ impl Committer {
         match self.prepare(seq, stamp, &job.keys, effects) {
             Ok(prepared) => {
                 let count = prepared.record.leaves.len() as u64;
-                self.take(prepared, group).map_err(io::Error::other)?;
+                if let Err(unfit) = self.take(prepared, group) {
+                    let error = io::Error::other(unfit);
+                    // Before the caller hears of it, as for a frame that failed.
+                    self.halt(&error);
+                    return Err(error);
+                }
                 group.waiting.push((job.reply, committed(count)));
             }
             Err(error) => {
