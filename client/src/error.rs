@@ -87,6 +87,20 @@ pub enum Error {
         "The passphrase file {0} can be read or changed by other users of this computer, so it is not used; run `chmod 600` on it, and choose a new passphrase if others may have read it."
     )]
     OpenPassphraseFile(PathBuf),
+    /// An offline container failed a check.
+    #[error("{}", unfit_container(.0))]
+    Container(Reason),
+    /// The gateway went away while a transfer was on its way.
+    #[error("{0} Nothing was sent, and nobody can open any part of it: send the whole of it again.")]
+    NotSent(ApiError),
+    /// The gateway went away when it had everything, before it said whether it took it.
+    #[error(
+        "{0} Whether the transfer was taken is not known: `sealpost status` says so; what it does not show as sealed was not sent."
+    )]
+    PerhapsSent(ApiError),
+    /// A file is in the way of one that is never replaced.
+    #[error("{0} exists and is not replaced; name another.")]
+    Taken(PathBuf),
     /// A setup or enrolment string is damaged.
     #[error("The string cannot be used ({0}); copy the whole of it again, from `sealpost-` to its last character.")]
     String(#[from] EnrolmentError),
@@ -101,7 +115,7 @@ pub enum Error {
     )]
     NotTheInvitee(Address, &'static str),
     /// Only a registrar can do this.
-    #[error("This key file holds no registrar's key, so it cannot enrol people; use the administrator's key file.")]
+    #[error("This key file holds no administrator's key, so it cannot enrol people; use the administrator's key file.")]
     NotRegistrar,
     /// This person's address has its keys, which cannot be replaced.
     #[error(
@@ -162,9 +176,28 @@ fn file_sentence(doing: &str, path: &Path, source: &io::Error) -> String {
 }
 
 fn rejected(reason: &Reason) -> String {
-    format!(
-        "{reason} Nothing of it was kept; ask the sender to send it again, and tell your administrator if it happens twice."
-    )
+    let advice = match reason {
+        Reason::Key => return format!("{NOT_OUR_KEY} Nothing of it was kept; ask the sender to send it again."),
+        Reason::Format => "update the client, and tell your administrator if that does not help",
+        Reason::Audience | Reason::Share => "tell your administrator",
+        Reason::Expired => "set this device's clock if it is wrong, else ask the sender to send it again",
+        _ => "ask the sender to send it again, and tell your administrator if it happens twice",
+    };
+    format!("{reason} Nothing of it was kept; {advice}.")
+}
+
+const NOT_OUR_KEY: &str = "The transfer does not open with the keys of this key file.";
+
+fn unfit_container(reason: &Reason) -> String {
+    let advice = match reason {
+        Reason::Key => return format!("{NOT_OUR_KEY} Name the folder of one of its recipients with --home."),
+        Reason::Share => {
+            "Name the file that belongs to this container with --share: `receive --with-share` wrote it beside it."
+        }
+        Reason::Audience => "Use the key file of the gateway from which it was received.",
+        _ => "Nothing in it can be relied on; take another copy of the file.",
+    };
+    format!("{reason} {advice}")
 }
 
 #[cfg(test)]

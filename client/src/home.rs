@@ -192,7 +192,8 @@ impl State {
         Ok(names)
     }
 
-    fn path(&self, kind: &str, name: &str) -> PathBuf {
+    /// The file of a record.
+    pub(crate) fn path(&self, kind: &str, name: &str) -> PathBuf {
         self.dir.join(kind).join(format!("{name}.spk"))
     }
 

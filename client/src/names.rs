@@ -97,7 +97,18 @@ pub fn numbered(name: &str, n: u32) -> String {
     if n < 2 {
         return name.to_owned();
     }
-    fit(name, &format!(" ({n})"))
+    let (stem, ending) = split_ending(name);
+    fit(&format!("{}{ending}", unnumbered(stem)), &format!(" ({n})"))
+}
+
+/// A stem without a number such as numbering gives: then the next one takes its place. Longer numbers, such as years, stay.
+fn unnumbered(stem: &str) -> &str {
+    let split = stem.strip_suffix(')').and_then(|rest| rest.rsplit_once(" ("));
+    let is_number = |digits: &str| matches!(digits.len(), 1 | 2) && digits.bytes().all(|b| b.is_ascii_digit());
+    match split {
+        Some((bare, digits)) if is_number(digits) && !bare.is_empty() => bare,
+        _ => stem,
+    }
 }
 
 /// Hands out names of which no two are the same in any case.
@@ -202,7 +213,8 @@ mod tests {
             .iter()
             .map(|n| names.take(n))
             .collect();
-        assert_eq!(taken, ["a.pdf", "A (2).PDF", "a (2) (2).pdf", "b", "b (2)"]);
+        assert_eq!(taken, ["a.pdf", "A (2).PDF", "a (3).pdf", "b", "b (2)"]);
+        assert_eq!(numbered("Smith (1980).pdf", 2), "Smith (1980) (2).pdf");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the client remembers of transfers, in sealed state files: names are health data, so nothing of this is ever in clear.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use sealpost_proto::id::{Address, Hash, Kid, Label, OpeningId, TransferId};
 use serde::{Deserialize, Serialize};
@@ -69,14 +70,20 @@ impl SentRecord {
         state.get(SENT, &transfer.to_string())
     }
 
-    /// All records.
+    /// All records that can be read, and the files of those that are damaged: one must not hide the others.
     ///
     /// # Errors
-    /// [`Error::File`] or [`Error::State`].
-    pub fn all(state: &State) -> Result<Vec<Self>, Error> {
-        let names = state.names(SENT)?;
-        let records: Result<Vec<Option<Self>>, Error> = names.iter().map(|name| state.get(SENT, name)).collect();
-        Ok(records?.into_iter().flatten().collect())
+    /// [`Error::File`].
+    pub fn all(state: &State) -> Result<(Vec<Self>, Vec<PathBuf>), Error> {
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+        for name in state.names(SENT)? {
+            match state.get(SENT, &name) {
+                Ok(record) => records.extend(record),
+                Err(Error::State) => damaged.push(state.path(SENT, &name)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((records, damaged))
     }
 }
 
@@ -128,5 +135,36 @@ impl ReceivedRecord {
     #[must_use]
     pub fn is_received(&self) -> bool {
         self.progress != Progress::Opened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::Home;
+
+    #[test]
+    fn a_damaged_record_does_not_hide_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = Home::new(dir.path()).state(&crate::account::tests::account());
+        for number in [1, 2] {
+            let record = SentRecord {
+                transfer: TransferId::from_bytes([number; 16]),
+                hh: Hash::from_bytes([number; 32]),
+                recipients: Vec::new(),
+                directory_size: 0,
+                files: Vec::new(),
+                expires_at: 9,
+                accepted: None,
+                verified: BTreeMap::new(),
+            };
+            record.put(&state, &Env::system()).unwrap();
+        }
+        let path = state.path(SENT, &TransferId::from_bytes([1; 16]).to_string());
+        std::fs::write(&path, [0; 80]).unwrap();
+        let (records, damaged) = SentRecord::all(&state).unwrap();
+        assert_eq!(damaged, [path]);
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0].transfer, TransferId::from_bytes([2; 16]));
     }
 }

@@ -4,6 +4,8 @@
 //! says later takes it back. *Opened* is the gateway's word. Who the recipients are says the record of sending alone: the gateway
 //! can neither add one nor leave one out unnoticed.
 
+use std::path::PathBuf;
+
 use sealpost_proto::api::{RecipientState, TransferState, TransferSummary};
 use sealpost_proto::id::{Address, Hash, Label, TransferId};
 use sealpost_proto::sealed::Reason;
@@ -251,24 +253,24 @@ fn delivery(state: TransferState, recipient: &RecipientState, verdict: Option<Ve
     }
 }
 
-/// Transfers that this client remembers and the gateway does not list, unless they have expired.
+/// Transfers that this client remembers and the gateway does not list, unless they have expired; and the files of records that are
+/// damaged.
 ///
 /// # Errors
 /// [`Error`].
-pub fn missing(session: &Session, listed: &[TransferSummary]) -> Result<Vec<Missing>, Error> {
+pub fn missing(session: &Session, listed: &[TransferSummary]) -> Result<(Vec<Missing>, Vec<PathBuf>), Error> {
     let now = session.env.now();
     let is_listed = |record: &SentRecord| listed.iter().any(|summary| summary.transfer == record.transfer);
-    let records = SentRecord::all(&session.state)?;
+    let (records, damaged) = SentRecord::all(&session.state)?;
     let missing = records
         .into_iter()
         .filter(|record| !is_listed(record) && record.expires_at > now);
-    Ok(missing
-        .map(|record| Missing {
-            transfer: record.transfer,
-            recipients: record.recipients.into_iter().map(|to| to.address).collect(),
-            was_accepted: record.accepted.is_some(),
-        })
-        .collect())
+    let missing = missing.map(|record| Missing {
+        transfer: record.transfer,
+        recipients: record.recipients.into_iter().map(|to| to.address).collect(),
+        was_accepted: record.accepted.is_some(),
+    });
+    Ok((missing.collect(), damaged))
 }
 
 #[cfg(test)]

@@ -130,7 +130,8 @@ impl Api {
     /// One attempt; a failure comes with the wait that the gateway asked for.
     async fn attempt(&self, ask: &Ask<'_>, answer: &mut Vec<u8>) -> Result<(), (ApiError, Option<Duration>)> {
         let request = self.signed(ask).map_err(|error| (error, None))?;
-        let response = self.transport.send(request).await.map_err(|error| (error, None))?;
+        let sent = self.transport.send(request).await;
+        let response = sent.map_err(|error| (self.at_url(error), None))?;
         self.has_answered.store(true, Ordering::Relaxed);
         if !response.status().is_success() {
             let wait = retry_after(response.headers());
@@ -140,7 +141,15 @@ impl Api {
             return Err((ApiError::Answer("it ignores the range asked for"), None));
         }
         let read = read_body(response.into_body(), ask.limit, answer).await;
-        read.map_err(|error| (error, None))
+        read.map_err(|error| (self.at_url(error), None))
+    }
+
+    /// Says where it was tried.
+    fn at_url(&self, error: ApiError) -> ApiError {
+        match error {
+            ApiError::Unreachable(why) => ApiError::Unreachable(format!("{}: {why}", self.at.url)),
+            other => other,
+        }
     }
 
     async fn refusal(&self, response: Response<Incoming>) -> ApiError {
@@ -283,7 +292,7 @@ mod tests {
         let mut at = account().at;
         at.url = format!("https://127.0.0.1:{port}");
         let api = Api::new(at, account().device, Env::system()).unwrap();
-        let request = api.signed(&Ask {
+        let ask = Ask {
             method: Method::GET,
             path: "/v1/info",
             query: String::new(),
@@ -293,8 +302,9 @@ mod tests {
             range: None,
             idempotency_key: None,
             limit: 10,
-        });
-        let error = api.transport.send(request.unwrap()).await.unwrap_err();
+        };
+        let (error, _) = api.attempt(&ask, &mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, ApiError::Unreachable(_)), "{error}");
+        assert!(error.to_string().contains(&api.at.url), "{error}");
     }
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 pub use files::{Input, InputFile};
 pub use spool::Spool;
 
-use crate::api::{Api, SealBody};
+use crate::api::{Api, ApiError, SealBody};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::records::{SentRecord, SentTo};
@@ -98,9 +98,15 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
             transfer,
             bytes: stored,
         };
-        session.api.announce(&announce).await?;
+        session
+            .api
+            .announce(&announce)
+            .await
+            .map_err(Error::from)
+            .map_err(not_sent)?;
     }
-    let (payload, inline) = seal_and_upload(session, &sealer, input, is_small, &progress).await?;
+    let uploaded = seal_and_upload(session, &sealer, input, is_small, &progress).await;
+    let (payload, inline) = uploaded.map_err(not_sent)?;
     let record = SentRecord {
         transfer,
         hh: Hash::from_bytes(sealer.header().hash()),
@@ -297,7 +303,10 @@ async fn hand_over(
             if error.is_definite_refusal() {
                 record.remove(&session.state)?;
             }
-            return Err(error.into());
+            return Err(match error {
+                ApiError::Unreachable(_) => Error::PerhapsSent(error),
+                other => other.into(),
+            });
         }
     };
     let accepted = Accepted::read(&answer.receipt, &account.at, &seal)?.check_not_before(record.directory_size)?;
@@ -314,6 +323,14 @@ async fn hand_over(
         expires_at: record.expires_at,
         recipients: record.recipients.into_iter().map(|to| to.address).collect(),
     })
+}
+
+/// Before the seal nothing exists for anybody; says so where the gateway went away.
+fn not_sent(error: Error) -> Error {
+    match error {
+        Error::Api(error @ ApiError::Unreachable(_)) => Error::NotSent(error),
+        other => other,
+    }
 }
 
 /// What the user named is wrong, or the library failed.

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sealpost_proto::api::PublicLabel;
 use sealpost_proto::id::Address;
 
-use crate::exit;
+use crate::{exit, purpose};
 
 /// Send health files sealed for named people, and receive them verified.
 #[derive(Debug, Parser)]
@@ -152,14 +152,13 @@ pub(crate) struct Send {
     /// File with patients' references, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) patient_file: Option<PathBuf>,
-    /// Purpose of use (HL7 v3 PurposeOfUse): TREAT, HPAYMT, HOPERAT, PATRQT, ETREAT, ...
-    #[arg(long, default_value = "TREAT", value_parser = purpose)]
+    #[arg(long, default_value = "TREAT", value_parser = purpose::parse, help = purpose::HELP)]
     pub(crate) purpose: String,
     /// When it can no longer be opened: 30m, 12h, 7d, 2w; at most 366 days
     #[arg(long, default_value = "7d", value_parser = lifetime)]
     pub(crate) expires: u64,
     /// How often each recipient may open it [default: no limit]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = openings)]
     pub(crate) openings: Option<u32>,
     /// What the gateway may show of the contents
     #[arg(long)]
@@ -284,16 +283,24 @@ fn full_address(text: &str) -> Result<Address, String> {
 }
 
 fn lifetime(text: &str) -> Result<u64, String> {
-    sealpost_client::time::parse_lifetime(text)
-        .ok_or_else(|| "a whole number and m, h, d or w, such as 12h or 7d; at most 366 days".to_owned())
+    let parsed = sealpost_client::time::parse_lifetime(text);
+    parsed.ok_or_else(|| {
+        let number = text.trim_end_matches(['m', 'h', 'd', 'w']);
+        let is_form =
+            text.len() == number.len() + 1 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        match number.parse::<u64>() {
+            _ if !is_form => "write a whole number and m, h, d or w, such as 30m, 12h, 7d or 2w".to_owned(),
+            Ok(0) => "it must be more than nothing".to_owned(),
+            _ => "it is longer than 366 days, the most that is possible".to_owned(),
+        }
+    })
 }
 
-fn purpose(text: &str) -> Result<String, String> {
-    let is_code = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    if is_code {
-        Ok(text.to_owned())
-    } else {
-        Err("a code of HL7 v3 PurposeOfUse, in capital letters".to_owned())
+fn openings(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(openings) => Ok(openings),
+        Err(_) => Err("a whole number, at least 1".to_owned()),
     }
 }
 
@@ -326,6 +333,21 @@ mod tests {
         ];
         assert!(Cli::try_parse_from(twice).is_err());
         assert!(Cli::try_parse_from(["sealpost", "send", "f", "--to", "a@b", "--expires", "400d"]).is_err());
+    }
+
+    #[test]
+    fn a_lifetime_is_refused_with_the_rule_that_it_breaks() {
+        for (text, rule) in [
+            ("400d", "366 days"),
+            ("0d", "more than nothing"),
+            ("7", "whole number"),
+            ("1.5h", "whole number"),
+        ] {
+            let refused = lifetime(text).unwrap_err();
+            assert!(refused.contains(rule), "{text}: {refused}");
+        }
+        assert_eq!(lifetime("12h"), Ok(43_200));
+        assert_eq!(openings("0"), Err("at least 1".to_owned()));
     }
 
     #[test]

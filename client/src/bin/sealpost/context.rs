@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) env: Env,
     pub(crate) json: bool,
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// The folder named on the command line, for hints at the next command.
+    named_home: Option<PathBuf>,
 }
 
 impl Context {
@@ -30,6 +32,11 @@ impl Context {
             env,
             json: global.json,
             passphrase_file: global.passphrase_file.clone(),
+            // What the environment says holds for the next command as well.
+            named_home: global
+                .home
+                .clone()
+                .filter(|home| std::env::var_os("SEALPOST_HOME").as_deref() != Some(home.as_os_str())),
         })
     }
 
@@ -40,6 +47,15 @@ impl Context {
         }
         let passphrase = secrets::passphrase(self.passphrase_file.as_deref())?;
         Session::open(self.home.clone(), &passphrase, self.env.clone())
+    }
+
+    /// A command to be typed next, with the folder that was named for this one.
+    pub(crate) fn command(&self, words: &str) -> String {
+        let home = self
+            .named_home
+            .as_ref()
+            .map(|home| format!(" --home {}", home.display()));
+        format!("sealpost {words}{}", home.unwrap_or_default())
     }
 
     pub(crate) fn new_passphrase(&self, of: &str) -> Result<Zeroizing<String>, Error> {

@@ -91,16 +91,21 @@ exits! {
 impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error {
-            Error::Api(error) => Self::from(error),
+            Error::Api(error) | Error::NotSent(error) | Error::PerhapsSent(error) => Self::from(error),
             Error::KeyFile(_)
             | Error::NoKeyFile(_)
             | Error::AlreadyEnrolled(_)
             | Error::OpenPassphraseFile(_)
+            | Error::Taken(_)
             | Error::State => Self::KeyFile,
             Error::File { .. } | Error::NoSetupFile(_) | Error::Changed(_) => Self::File,
             Error::Log(_) | Error::UnexpectedStatement => Self::Log,
             Error::UnknownRecipient(_) | Error::InvalidRecipient(_) => Self::Recipient,
-            Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous | Error::NotTheInvitee(..) => Self::NotValid,
+            Error::Rejected(_)
+            | Error::Container(_)
+            | Error::Receipt(_)
+            | Error::Anonymous
+            | Error::NotTheInvitee(..) => Self::NotValid,
             Error::Mismatch(_) => Self::WrongGateway,
             Error::NotRegistrar | Error::HasKeys(_) => Self::Refused,
             Error::NotFound(_) => Self::NotFound,

@@ -6,6 +6,7 @@ mod context;
 mod exit;
 mod output;
 mod progress;
+mod purpose;
 mod secrets;
 
 use std::process::ExitCode;

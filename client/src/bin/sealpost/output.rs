@@ -109,7 +109,10 @@ pub(crate) fn accepted(accepted: &Accepted, sealed_at: u64) -> String {
 pub(crate) fn bytes(count: u64) -> String {
     let unit = |shift: u32, name: &str| {
         let tenths = (u128::from(count) * 10) >> shift;
-        format!("{}.{} {name}", tenths / 10, tenths % 10)
+        match tenths % 10 {
+            0 => format!("{} {name}", tenths / 10),
+            rest => format!("{}.{rest} {name}", tenths / 10),
+        }
     };
     match count {
         0..1024 => format!("{count} B"),
@@ -135,8 +138,8 @@ mod tests {
             (0, "0 B"),
             (1023, "1023 B"),
             (1536, "1.5 KiB"),
-            (1 << 20, "1.0 MiB"),
-            (5 << 30, "5.0 GiB"),
+            (1 << 20, "1 MiB"),
+            (5 << 30, "5 GiB"),
         ] {
             assert_eq!(bytes(number), text);
         }

@@ -8,6 +8,8 @@ use crate::cli::Limit;
 use crate::context::{Context, People};
 use crate::output::{Report, count};
 
+const READING: &str = "Reading the log is itself an event: this reading adds one.";
+
 pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
     let mut session = context.session()?;
     session.update().await?;
@@ -16,7 +18,7 @@ pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
     let text = format!(
         "The audit log is intact: {}, {} new to this device.\n\
          Checked: the gateway's signature, every event's form, each object's chain, time, and that nothing seen before has changed.\n\
-         Head: {}",
+         Head: {}\n{READING}",
         count(size, "event"),
         log.new,
         log.root,
@@ -44,6 +46,7 @@ pub(super) async fn list(context: &Context, args: &Limit) -> Result<Report, Erro
             "actor_address": leaf.actor.id.parse().ok().and_then(|label| people.address(&label).cloned()),
         }));
     }
+    text.push_str(&format!("\n{READING}"));
     Ok(Report::done(
         text,
         json!({"size": log.size, "root": log.root, "events": events}),

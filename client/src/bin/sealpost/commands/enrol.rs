@@ -23,11 +23,12 @@ pub(super) async fn run(context: &Context, args: &Enrol) -> Result<Report, Error
         "Keys for {} are made and announced to {}.\n\
          Your keys: {} (there is no second way to them yet: back up the file and its passphrase)\n\
          Your check number: {}\n\
-         Next: your administrator runs `sealpost admin confirm` and sees the same number: compare it by phone. `sealpost whoami` shows it again.",
+         Next: your administrator runs `sealpost admin confirm` and sees the same number: compare it by phone. `{}` shows it again.",
         account.address,
         account.at.gateway,
         context.home.key_file().display(),
         account.check_number(),
+        context.command("whoami"),
     );
     let json = json!({
         "address": account.address,

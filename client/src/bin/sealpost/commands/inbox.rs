@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, args: &Limit) -> Result<Report, Error
     let is_new =
         |item: &Value| item.get("received") == Some(&json!(false)) && item.get("state") == Some(&json!("available"));
     if items.iter().any(is_new) {
-        text.push_str("\nNext: sealpost receive ID (or --all)");
+        text.push_str(&format!("\nNext: {} (or --all)", context.command("receive ID")));
     }
     Ok(Report::done(text, json!({"transfers": items})))
 }
@@ -53,7 +53,7 @@ fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Re
         .map(|label| format!("  [{}]", label_name(label)))
         .unwrap_or_default();
     let line = format!(
-        "\n  {id}  from {}  up to {}  sealed {}{}  expires {}{}  {state}{label}",
+        "\n  {id}  from {}  at most {}  sealed {}{}  expires {}{}  {state}{label}",
         people.name(&overview.sender),
         bytes(size),
         time::local(seal.body.sealed_at),

@@ -11,14 +11,28 @@ use serde_json::{Value, json};
 use crate::cli::Inspect;
 use crate::context::Context;
 use crate::output::{Report, bytes, count};
-use crate::secrets;
+use crate::{purpose, secrets};
 
 pub(super) fn run(context: &Context, args: &Inspect) -> Result<Report, Error> {
+    look(context, args).map_err(|error| match error {
+        Error::Rejected(reason) => Error::Container(reason),
+        other => other,
+    })
+}
+
+fn look(context: &Context, args: &Inspect) -> Result<Report, Error> {
     let mut container = ContainerFile::open(&args.file)?;
     container.check_seal(&args.file)?;
     let wants_keys = args.open || args.share.is_some();
     let mut sender = container.check_sender(None);
     let mut manifest = None;
+    let needs_share = container.envelope().header.share_commit.is_some();
+    if args.open && args.share.is_none() && needs_share {
+        return Err(Error::Input(
+            "This container opens with the gateway's share alone; name its file with `--share FILE` (`receive --with-share` writes it)."
+                .to_owned(),
+        ));
+    }
     if wants_keys {
         let share = args.share.as_deref().map(read_share).transpose()?;
         let passphrase = secrets::passphrase(context.passphrase_file.as_deref())?;
@@ -47,7 +61,7 @@ fn report(container: &ContainerFile, sender: SenderCheck, manifest: Option<&Mani
     };
     let mut text = format!(
         "The seal is valid over header, recipients, manifest and {} of payload.\n\
-         \x20 transfer  {}\n  created   {}\n  sealed    {}\n  expires   {}\n  sender    {}, {sender_word}\n  device    {}\n  stanzas   {} ({elided} of them for others)\n  opens     {}",
+         \x20 transfer  {}\n  created   {}\n  sealed    {}\n  expires   {}\n  sender    {}, {sender_word}\n  device    {}\n  recipients {} ({elided} of them hidden)\n  opens     {}",
         bytes(seal.payload_len),
         header.transfer_id,
         time::local(header.created_at),
@@ -64,8 +78,12 @@ fn report(container: &ContainerFile, sender: SenderCheck, manifest: Option<&Mani
             "with a recipient's key alone"
         },
     );
-    if let Some(manifest) = manifest {
-        text.push_str(&contents(manifest));
+    match manifest {
+        Some(manifest) => text.push_str(&contents(manifest)),
+        None if header.share_commit.is_some() => {
+            text.push_str("\nNext: add `--share FILE` to open it with your key and see what is in it");
+        }
+        None => text.push_str("\nNext: add `--open` to open it with your key and see what is in it"),
     }
     let kids: Vec<Value> = envelope
         .block
@@ -115,7 +133,7 @@ fn contents(manifest: &Manifest) -> String {
         let reference = format!("{} {}", patient.system, patient.value);
         fact("patient", &text::line(reference.trim_start()));
     }
-    fact("purpose", &text::line(&manifest.purpose));
+    fact("purpose", &purpose::shown(&manifest.purpose));
     for file in &manifest.files {
         text.push_str(&format!("\n  {:>10}  {}", bytes(file.len), text::line(&file.name)));
     }

@@ -25,7 +25,7 @@ pub(super) async fn init(context: &Context, args: OrgInit) -> Result<Report, Err
         ));
     }
     if args.root_key.exists() {
-        return Err(Error::AlreadyEnrolled(args.root_key));
+        return Err(Error::Taken(args.root_key));
     }
     if let Some(folder) = args.root_key.parent() {
         platform::create_private_dir(folder).map_err(|error| Error::file("make the folder", folder, error))?;
@@ -52,12 +52,13 @@ pub(super) async fn init(context: &Context, args: OrgInit) -> Result<Report, Err
          Your keys:   {}\n\
          Root key:    {} (move it offline now; without it no new administrator can ever be made)\n\
          There is no second way to these keys yet: back up both files and their passphrases.\n\
-         Next: sealpost admin invite ADDRESS",
+         Next: {}",
         sealpost_client::text::line(&args.name),
         account.address,
         account.org,
         context.home.key_file().display(),
         args.root_key.display(),
+        context.command("admin invite ADDRESS"),
     );
     let json = json!({
         "organisation": {"name": args.name, "fingerprint": account.org},

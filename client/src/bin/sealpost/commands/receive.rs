@@ -1,7 +1,7 @@
 //! `receive`.
 
 use sealpost_client::receive::{self, KeepSealed, Options, Received};
-use sealpost_client::transfers::List;
+use sealpost_client::transfers::{List, short_id};
 use sealpost_client::{Error, Session, text, time, verify};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::id::Hash;
@@ -11,7 +11,7 @@ use crate::cli::Receive;
 use crate::context::{Context, People};
 use crate::exit::Exit;
 use crate::output::{Report, bytes, count, error_json};
-use crate::progress;
+use crate::{progress, purpose};
 
 pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Error> {
     if args.keep_sealed.is_some() && args.ids.len() > 1 {
@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Erro
     receive::check_target(&args.into)?;
     let mut session = context.session()?;
     let people = People::load(&session).await?;
-    let summaries = wanted(&session, &args).await?;
+    let wanted = wanted(&session, &args).await?;
     // After the lists: then the mirror holds every directory that an honest receipt in them names.
     session.update().await?;
     let options = Options {
@@ -33,14 +33,13 @@ pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Erro
             with_share: args.with_share,
         }),
     };
-    let mut results = Vec::with_capacity(summaries.len());
-    for summary in &summaries {
-        let bar = progress::bar("receiving", context.json);
-        let result = receive::receive(&session, summary, &options, bar).await;
-        if matches!(result, Err(Error::AlreadyReceived(_))) {
-            let _ = receive::deliver_receipt(&session, summary).await;
-        }
-        results.push((summary, result));
+    let mut results = Vec::with_capacity(wanted.len());
+    for (name, found) in wanted {
+        let result = match found {
+            Ok(summary) => receive_one(context, &session, &summary, &options).await,
+            Err(error) => Err(error),
+        };
+        results.push((name, result));
     }
     let is_single = !args.all && results.len() == 1;
     if is_single && let Some((_, Err(error))) = results.pop_if(|(_, result)| result.is_err()) {
@@ -49,24 +48,45 @@ pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Erro
     Ok(report(&results, &people, &options))
 }
 
+async fn receive_one(
+    context: &Context,
+    session: &Session,
+    summary: &TransferSummary,
+    options: &Options,
+) -> Result<Received, Error> {
+    let bar = progress::bar("receiving", context.json);
+    let result = receive::receive(session, summary, options, bar).await;
+    if matches!(result, Err(Error::AlreadyReceived(_))) {
+        let _ = receive::deliver_receipt(session, summary).await;
+    }
+    result
+}
+
+/// What was asked for, by the name that stands for it in the report, as far as it is there.
+type Wanted = Vec<(String, Result<TransferSummary, Error>)>;
+
 /// With `--all` what can be opened and was not received yet; else what was named, also of what was sent.
-async fn wanted(session: &Session, args: &Receive) -> Result<Vec<TransferSummary>, Error> {
+async fn wanted(session: &Session, args: &Receive) -> Result<Wanted, Error> {
     if args.all {
         let all = List::In.list(&session.api, usize::MAX).await?;
         let mut wanted = Vec::new();
         for summary in all {
             if summary.state == TransferState::Available && is_wanted(session, &summary)? {
-                wanted.push(summary);
+                wanted.push((summary.transfer.to_string(), Ok(summary)));
             }
         }
         return Ok(wanted);
     }
     let mut wanted = Vec::with_capacity(args.ids.len());
     for id in &args.ids {
-        wanted.push(match List::In.find(&session.api, id).await {
-            Err(Error::NotFound(_)) => List::Sent.find(&session.api, id).await?,
-            found => found?,
-        });
+        let found = match List::In.find(&session.api, id).await {
+            Err(Error::NotFound(_)) => List::Sent.find(&session.api, id).await,
+            found => found,
+        };
+        let name = found
+            .as_ref()
+            .map_or_else(|_| id.clone(), |found| found.transfer.to_string());
+        wanted.push((name, found));
     }
     Ok(wanted)
 }
@@ -81,10 +101,10 @@ fn is_wanted(session: &Session, summary: &TransferSummary) -> Result<bool, Error
     }
 }
 
-fn report(results: &[(&TransferSummary, Result<Received, Error>)], people: &People, options: &Options) -> Report {
+fn report(results: &[(String, Result<Received, Error>)], people: &People, options: &Options) -> Report {
     let (mut lines, mut received, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut exit = Exit::Ok;
-    for (summary, result) in results {
+    for (name, result) in results {
         match result {
             Ok(transfer) => {
                 lines.push(text(transfer, people));
@@ -95,8 +115,8 @@ fn report(results: &[(&TransferSummary, Result<Received, Error>)], people: &Peop
                 if exit == Exit::Ok {
                     exit = code;
                 }
-                lines.push(format!("{}: {}", summary.transfer, text::line(&error.to_string())));
-                failed.push(json!({"transfer": summary.transfer, "error": error_json(code, &error.to_string())}));
+                lines.push(format!("{}: {}", text::line(name), text::line(&error.to_string())));
+                failed.push(json!({"transfer": name, "error": error_json(code, &error.to_string())}));
             }
         }
     }
@@ -119,9 +139,11 @@ fn report(results: &[(&TransferSummary, Result<Received, Error>)], people: &Peop
 fn text(received: &Received, people: &People) -> String {
     let manifest = &received.manifest;
     let mut text = format!(
-        "Verified: {} from {}",
+        "Verified: {} from {}  (transfer {}, sealed {})",
         count(received.files.len(), "file"),
-        people.sender(received.sender.as_ref())
+        people.sender(received.sender.as_ref()),
+        short_id(&received.transfer),
+        time::local(received.sealed_at),
     );
     let mut fact = |name: &str, value: &str| text.push_str(&format!("\n  {name:<8} {value}"));
     if let Some(subject) = &manifest.subject {
@@ -137,7 +159,7 @@ fn text(received: &Received, people: &People) -> String {
             &text::line(&format!("{}{bar}{}", patient.system, patient.value)),
         );
     }
-    fact("purpose", &text::line(&manifest.purpose));
+    fact("purpose", &purpose::shown(&manifest.purpose));
     for file in &received.files {
         let path = file.path.display().to_string();
         let is_renamed = file.path.file_name() != Some(file.name.as_ref());

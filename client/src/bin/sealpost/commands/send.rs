@@ -71,7 +71,10 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
     for path in &skipped {
         text.push_str(&format!("\n  left out: {} (a link or a special file)", shown(path)));
     }
-    text.push_str("\nIt counts as delivered once `sealpost status` says verified.");
+    text.push_str(&format!(
+        "\nIt counts as delivered once `{}` says verified.",
+        context.command("status")
+    ));
     let json = json!({
         "transfer": sent.transfer,
         "hh": sent.hh,

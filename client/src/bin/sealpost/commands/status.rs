@@ -1,5 +1,7 @@
 //! `status`: where sent transfers stand.
 
+use std::path::Path;
+
 use sealpost_client::status::{self, Delivery, Missing, RecipientStatus, TransferStatus};
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::verify::Lateness;
@@ -19,10 +21,10 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Erro
     for id in &args.ids {
         summaries.push(List::Sent.find(&session.api, id).await?);
     }
-    let mut missing = Vec::new();
+    let (mut missing, mut damaged) = (Vec::new(), Vec::new());
     if args.ids.is_empty() {
         let all = List::Sent.list(&session.api, usize::MAX).await?;
-        missing = status::missing(&session, &all)?;
+        (missing, damaged) = status::missing(&session, &all)?;
         summaries = all.into_iter().take(args.limit).collect();
     }
     // After the lists: then the mirror holds every directory that an honest receipt in them names.
@@ -32,13 +34,17 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Erro
         match status::status(&session, summary) {
             Ok(status) => shown.add(&status, &people),
             Err(error @ (Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous)) => {
-                shown.add_invalid(summary, &error);
+                shown.add_invalid(summary, &error, "NOT VALID");
             }
+            Err(error @ Error::State) => shown.add_invalid(summary, &error, "record damaged"),
             Err(error) => return Err(error),
         }
     }
     for transfer in &missing {
         shown.add_missing(transfer);
+    }
+    for path in &damaged {
+        shown.add_damaged(path);
     }
     Ok(shown.report(summaries.len()))
 }
@@ -48,6 +54,7 @@ struct Shown {
     text: String,
     items: Vec<Value>,
     missing: Vec<Value>,
+    damaged: Vec<Value>,
     failure: Option<Exit>,
 }
 
@@ -63,7 +70,7 @@ impl Shown {
             if status.is_known {
                 abbreviated(&names)
             } else {
-                "sent from another device: the list of recipients is the gateway's word".to_owned()
+                "names not known on this computer: the list of recipients is the gateway's word".to_owned()
             },
         ));
         for recipient in &status.recipients {
@@ -91,17 +98,23 @@ impl Shown {
         }));
     }
 
-    fn add_invalid(&mut self, summary: &TransferSummary, error: &Error) {
+    fn add_invalid(&mut self, summary: &TransferSummary, error: &Error, what: &str) {
         let exit = Exit::from(error);
         self.failure.get_or_insert(exit);
         let message = error.to_string();
         self.text.push_str(&format!(
-            "\n{}  NOT VALID: {}",
+            "\n{}  {what}: {}",
             short_id(&summary.transfer),
             text::line(&message)
         ));
         self.items
             .push(json!({"transfer": summary.transfer, "error": error_json(exit, &message)}));
+    }
+
+    fn add_damaged(&mut self, path: &Path) {
+        self.failure.get_or_insert(Exit::from(&Error::State));
+        self.text.push_str(&format!("\nrecord damaged: {}", path.display()));
+        self.damaged.push(json!(path));
     }
 
     fn add_missing(&mut self, missing: &Missing) {
@@ -126,7 +139,10 @@ impl Shown {
 
     fn report(self, number: usize) -> Report {
         let text = format!("{}{}", count(number, "sent transfer"), self.text);
-        let report = Report::done(text, json!({"transfers": self.items, "missing": self.missing}));
+        let report = Report::done(
+            text,
+            json!({"transfers": self.items, "missing": self.missing, "damaged": self.damaged}),
+        );
         Report {
             exit: self.failure.unwrap_or(Exit::Ok),
             ..report
