@@ -70,6 +70,12 @@ impl SentRecord {
         state.get(SENT, &transfer.to_string())
     }
 
+    /// The file of a transfer's record, to be named when it is damaged.
+    #[must_use]
+    pub fn file(state: &State, transfer: &TransferId) -> PathBuf {
+        state.path(SENT, &transfer.to_string())
+    }
+
     /// All records that can be read, and the files of those that are damaged: one must not hide the others.
     ///
     /// # Errors

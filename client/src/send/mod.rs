@@ -340,3 +340,19 @@ fn seal_error(error: SealError) -> Error {
         other => Error::Input(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_went_away_got_nothing() {
+        let told = not_sent(ApiError::Unreachable("https://gw.example: gone".to_owned()).into()).to_string();
+        assert!(
+            told.contains("https://gw.example") && told.contains("Nothing was sent"),
+            "{told}"
+        );
+        let refused = not_sent(ApiError::WrongKey.into());
+        assert!(matches!(refused, Error::Api(ApiError::WrongKey)), "{refused}");
+    }
+}

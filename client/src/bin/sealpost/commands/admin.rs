@@ -166,8 +166,9 @@ impl Outcome {
             Ok(person) => {
                 let member = |name: &str| person.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
                 self.lines.push(format!(
-                    "Confirmed {}, safety number {}",
+                    "Confirmed {}\n  check number  {}\n  safety number {}",
                     text::line(&member("address")),
+                    member("check_number"),
                     member("safety_number")
                 ));
                 self.confirmed.push(person);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sealpost_client::records::SentRecord;
 use sealpost_client::status::{self, Delivery, Missing, RecipientStatus, TransferStatus};
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::verify::Lateness;
@@ -34,9 +35,9 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Erro
         match status::status(&session, summary) {
             Ok(status) => shown.add(&status, &people),
             Err(error @ (Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous)) => {
-                shown.add_invalid(summary, &error, "NOT VALID");
+                shown.add_invalid(summary, &error);
             }
-            Err(error @ Error::State) => shown.add_invalid(summary, &error, "record damaged"),
+            Err(Error::State) => shown.add_damaged(&SentRecord::file(&session.state, &summary.transfer)),
             Err(error) => return Err(error),
         }
     }
@@ -98,12 +99,12 @@ impl Shown {
         }));
     }
 
-    fn add_invalid(&mut self, summary: &TransferSummary, error: &Error, what: &str) {
+    fn add_invalid(&mut self, summary: &TransferSummary, error: &Error) {
         let exit = Exit::from(error);
         self.failure.get_or_insert(exit);
         let message = error.to_string();
         self.text.push_str(&format!(
-            "\n{}  {what}: {}",
+            "\n{}  NOT VALID: {}",
             short_id(&summary.transfer),
             text::line(&message)
         ));
@@ -111,9 +112,16 @@ impl Shown {
             .push(json!({"transfer": summary.transfer, "error": error_json(exit, &message)}));
     }
 
+    /// A record that cannot be read, once.
     fn add_damaged(&mut self, path: &Path) {
+        if self.damaged.contains(&json!(path)) {
+            return;
+        }
         self.failure.get_or_insert(Exit::from(&Error::State));
-        self.text.push_str(&format!("\nrecord damaged: {}", path.display()));
+        self.text.push_str(&format!(
+            "\nrecord damaged: {} (restore the client's folder from your backup)",
+            path.display()
+        ));
         self.damaged.push(json!(path));
     }
 
