@@ -35,7 +35,7 @@ pub fn line(text: &str) -> String {
     line
 }
 
-/// `text` with its own lines, each of them as in [`line`] and all but the first behind `indent` spaces, so that none can be
+/// `text` with its own lines, each of them as in [`line()`] and all but the first behind `indent` spaces, so that none can be
 /// taken for a line of ours.
 #[must_use]
 pub fn paragraph(text: &str, indent: usize) -> String {

@@ -10,21 +10,8 @@ use sealpost_proto::sealed::{Header, Reason, Seal};
 use crate::directory::DirectoryMirror;
 use crate::error::Error;
 
-/// What a receipt about this seal must state, made at `time`.
-#[must_use]
-pub fn facts(seal: &Seal, time: u64) -> Facts {
-    Facts {
-        transfer: Hash::from_bytes(seal.body.header_hash),
-        root: Hash::from_bytes(seal.body.payload_root),
-        segments: seal.body.segments,
-        mic: Hash::from_bytes(seal.body.box_hash),
-        sealed_at: seal.body.sealed_at,
-        time,
-    }
-}
-
-/// A receipt of the gateway at `at` about exactly this seal.
-fn countersigned(text: &str, at: &GatewayAddress, seal: &Seal) -> Result<SignedReceipt, Error> {
+/// A receipt with the signature of the gateway at `at`, about exactly this seal.
+pub(crate) fn countersigned(text: &str, at: &GatewayAddress, seal: &Seal) -> Result<SignedReceipt, Error> {
     let receipt: SignedReceipt = text
         .parse()
         .map_err(|_| Error::Receipt("it is not in the form of a receipt"))?;
@@ -32,7 +19,7 @@ fn countersigned(text: &str, at: &GatewayAddress, seal: &Seal) -> Result<SignedR
         .verify_gateway(&at.gateway, &at.log)
         .map_err(|_| Error::Receipt("the gateway's signature is missing"))?;
     let stated = &receipt.receipt().facts;
-    if *stated == facts(seal, stated.time) {
+    if *stated == Facts::of(&seal.body, stated.time) {
         Ok(receipt)
     } else {
         Err(Error::Receipt("it is about another transfer"))

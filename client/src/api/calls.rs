@@ -7,11 +7,11 @@ use http::Method;
 use sealpost_proto::api::{
     AddressesResponse, AnnounceRequest, DirectoryHead, Info, InviteRequest, InvitesResponse, MAX_PAGE, MeResponse,
     OpenRequest, OpenResponse, OrgRequest, Part, PartsResponse, ReceiptRequest, ReceiptResponse, RedeemRequest,
-    RedeemResponse, SealOptions, SealResponse, StatementsRequest, StatementsResponse, TransferSummary,
-    TransfersResponse,
+    RedeemResponse, SealResponse, StatementsRequest, StatementsResponse, TransferSummary, TransfersResponse,
 };
 use sealpost_proto::id::{Hash, TransferId};
 use sealpost_proto::log::MAX_LEAF_LEN;
+use sealpost_proto::seal_request::SealRequest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -32,49 +32,6 @@ const MAX_LEAVES: usize = MAX_PAGE * (MAX_LEAF_LEN + 1);
 const MAX_STATEMENTS: usize = 16 << 20;
 /// A list that comes whole: people, invitations, a page of transfers.
 const MAX_LIST: usize = 32 << 20;
-
-/// What `POST /v1/transfers/{id}/seal` hands over.
-#[derive(Debug, Default)]
-pub struct SealBody<'a> {
-    /// Options.
-    pub options: SealOptions,
-    /// The header.
-    pub header: &'a [u8],
-    /// The stanza block.
-    pub block: &'a [u8],
-    /// The manifest box.
-    pub manifest_box: &'a [u8],
-    /// The seal.
-    pub seal: &'a [u8],
-    /// The gateway's share; empty when there is none.
-    pub share: &'a [u8],
-    /// The only part of a small, unannounced transfer; else empty.
-    pub part: &'a [u8],
-}
-
-impl SealBody<'_> {
-    /// Eight fields, each `u32 len || bytes`. The seventh, the sealed audit blob, is empty until there is an auditor key.
-    fn to_bytes(&self) -> Result<Vec<u8>, ApiError> {
-        let options = serde_json::to_vec(&self.options).map_err(|_| ApiError::Request("options"))?;
-        let fields: [&[u8]; 8] = [
-            &options,
-            self.header,
-            self.block,
-            self.manifest_box,
-            self.seal,
-            self.share,
-            &[],
-            self.part,
-        ];
-        let mut body = Vec::with_capacity(fields.iter().map(|field| field.len() + 4).sum());
-        for field in fields {
-            let len = u32::try_from(field.len()).map_err(|_| ApiError::Request("a field is too long"))?;
-            body.extend_from_slice(&len.to_be_bytes());
-            body.extend_from_slice(field);
-        }
-        Ok(body)
-    }
-}
 
 impl Api {
     /// `GET /v1/info`.
@@ -216,9 +173,10 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn seal(&self, id: &TransferId, body: &SealBody<'_>) -> Result<SealResponse, ApiError> {
+    pub async fn seal(&self, id: &TransferId, body: &SealRequest<'_>) -> Result<SealResponse, ApiError> {
         let path = format!("/v1/transfers/{id}/seal");
-        let ask = self.post_ask(&path, "application/octet-stream", body.to_bytes()?, SMALL);
+        let bytes = body.to_bytes().map_err(|_| ApiError::Request("a field is too long"))?;
+        let ask = self.post_ask(&path, "application/octet-stream", bytes, SMALL);
         from_json(&self.ask(&ask).await?)
     }
 
@@ -369,30 +327,4 @@ fn json(request: &impl Serialize) -> Result<Vec<u8>, ApiError> {
 
 fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes).map_err(|_| ApiError::Answer("its JSON"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seal_body_has_eight_fields() {
-        let body = SealBody {
-            header: b"hh",
-            part: b"p",
-            ..SealBody::default()
-        };
-        let bytes = body.to_bytes().unwrap();
-        let expected: Vec<u8> = [
-            &[0, 0, 0, 2][..],
-            b"{}",
-            &[0, 0, 0, 2],
-            b"hh",
-            &[0; 20],
-            &[0, 0, 0, 1],
-            b"p",
-        ]
-        .concat();
-        assert_eq!(bytes, expected);
-    }
 }

@@ -22,7 +22,6 @@ use sealpost_proto::id::Hash;
 use sealpost_proto::problem::Problem;
 use sealpost_proto::tree::tree_head;
 
-pub use calls::SealBody;
 pub use error::ApiError;
 use transport::{OutBody, Transport, read_body};
 
@@ -175,7 +174,7 @@ impl Api {
 
     fn signed(&self, ask: &Ask<'_>) -> Result<Request<OutBody>, ApiError> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).to_string();
-        let authority = self.authority();
+        let authority = self.at.authority();
         let has_body = ask.method != Method::GET;
         let length = has_body.then(|| ask.body.len().to_string());
         let digest = (ask.method == Method::POST).then(|| http_signature::content_digest(&ask.body));
@@ -221,12 +220,6 @@ impl Api {
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
         Ok(request)
-    }
-
-    /// Host and port as they are signed: without the port when it is the scheme's own.
-    fn authority(&self) -> &str {
-        let authority = self.at.url.strip_prefix("https://").unwrap_or(&self.at.url);
-        authority.strip_suffix(":443").unwrap_or(authority)
     }
 
     /// An Idempotency-Key (UUID version 4).

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use sealpost_proto::api::{OpenRequest, OpenResponse, ReceiptRequest, TransferSummary};
 use sealpost_proto::id::{Hash, Label, OpeningId, TransferId};
-use sealpost_proto::receipt::{Assurance, Kind, Receipt, SignedReceipt, Signer};
+use sealpost_proto::receipt::{Assurance, Facts, Kind, Receipt, Signer};
 use sealpost_proto::sealed::{Envelope, Header, MAX_BOX_LEN, Reason, Seal, VerifiedEnvelope};
 use sealpost_sealed::{FAST, Manifest, OpenWith, Opener, unwrap_secret};
 use zeroize::Zeroizing;
@@ -300,7 +300,7 @@ async fn post_receipt(
         assurance: Assurance::Member,
     };
     let receipt = Receipt {
-        facts: verify::facts(seal, session.env.now()),
+        facts: Facts::of(&seal.body, session.env.now()),
         kind: match rejected {
             None => Kind::Verified(signer),
             Some(reason) => Kind::Rejected(signer, reason),
@@ -313,12 +313,10 @@ async fn post_receipt(
         receipt: note.to_string(),
     };
     let answer = session.api.post_receipt(&record.transfer, &request).await?;
-    let signed: SignedReceipt = answer
-        .receipt
-        .parse()
-        .map_err(|_| Error::Receipt("it is not in the form of a receipt"))?;
-    let countersigned = signed.verify_gateway(&account.at.gateway, &account.at.log);
-    countersigned.map_err(|_| Error::Receipt("the gateway's signature is missing"))?;
+    let signed = verify::countersigned(&answer.receipt, &account.at, seal)?;
+    if signed.note().text() != note.text() {
+        return Err(Error::Receipt("it is another receipt than the one that was posted"));
+    }
     Ok(answer.receipt)
 }
 

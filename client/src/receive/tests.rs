@@ -8,6 +8,8 @@ use sealpost_proto::encoding::Base64;
 use sealpost_proto::sealed::PART_LEN;
 use sealpost_sealed::FileDigests;
 
+use sealpost_proto::receipt::SignedReceipt;
+
 use super::*;
 use crate::account::Account;
 use crate::api::Api;
@@ -126,7 +128,7 @@ fn accepted(session: &Session, seal: &Seal, root: Hash) -> String {
 
 fn accepted_at(session: &Session, seal: &Seal, directory_size: u64, directory_root: Hash, time: u64) -> String {
     let receipt = Receipt {
-        facts: verify::facts(seal, time),
+        facts: Facts::of(&seal.body, time),
         kind: Kind::Accepted {
             directory_size,
             directory_root,
@@ -311,7 +313,7 @@ pub(crate) fn verified_by(account: &Account, device: &SigningKey, seal: &Seal, c
         assurance: Assurance::Member,
     };
     let receipt = Receipt {
-        facts: verify::facts(seal, Env::system().now()),
+        facts: Facts::of(&seal.body, Env::system().now()),
         kind: Kind::Verified(signer),
     };
     let mut note = receipt.note().unwrap();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sealpost_proto::api::{AnnounceRequest, MAX_INLINE_PART, PublicLabel, SealOptions};
 use sealpost_proto::id::{Address, Hash, TransferId};
+use sealpost_proto::seal_request::SealRequest;
 use sealpost_proto::sealed::{MAX_STANZAS, Role};
 use sealpost_sealed::{
     Disclosure, FAST, ManifestDraft, Patient, Recipient, SealError, Sealer, TransferDraft, TransferSecrets,
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 pub use files::{Input, InputFile};
 pub use spool::Spool;
 
-use crate::api::{Api, ApiError, SealBody};
+use crate::api::{Api, ApiError};
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::records::{SentRecord, SentTo};
@@ -287,7 +288,7 @@ async fn hand_over(
     let seal = sealer
         .seal(&account.device, &manifest_box, &payload.leaves, sealed_at)
         .map_err(seal_error)?;
-    let body = SealBody {
+    let body = SealRequest {
         options,
         header: &sealer.header().to_bytes(),
         block: &sealer.block().to_bytes(),

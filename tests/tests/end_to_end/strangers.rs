@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use sealpost_client::Session;
-use sealpost_client::api::{ApiError, SealBody};
+use sealpost_client::api::ApiError;
 use sealpost_proto::api::{OpenRequest, ReceiptRequest, SealOptions};
 use sealpost_proto::id::{Hash, Kid, OpeningId, TransferId};
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::receipt::{Assurance, Facts, Kind, Receipt, Signer};
+use sealpost_proto::seal_request::SealRequest;
 use sealpost_proto::sealed::{Block, HEADER_LEN, Header, Role, SEAL_LEN, STORED_SEGMENT_LEN};
 use sealpost_sealed::{Disclosure, FAST, ManifestDraft, Recipient, Sealer, TransferDraft, TransferSecrets};
 use sealpost_tests::samples;
@@ -121,8 +122,8 @@ impl Sealed {
         }
     }
 
-    fn body(&self) -> SealBody<'_> {
-        SealBody {
+    fn body(&self) -> SealRequest<'_> {
+        SealRequest {
             options: SealOptions::default(),
             header: &self.header,
             block: &self.block,
