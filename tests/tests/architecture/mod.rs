@@ -2,6 +2,7 @@
 
 mod documents;
 mod files;
+mod grants;
 mod packages;
 mod rooms;
 mod uses;
