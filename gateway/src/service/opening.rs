@@ -19,7 +19,7 @@ use crate::domain::{Key, Refusal, object};
 use crate::store::StoreError;
 use crate::store::blob::BlobKey;
 use crate::store::ledger::Committed;
-use crate::store::share::{Day, ShareRef};
+use crate::store::share::ShareRef;
 
 impl Service {
     /// Makes or repeats an opening and releases stanza and share. `body` is the request as it was signed.
@@ -77,13 +77,9 @@ impl Service {
         release: &Release,
         witness: &Committed,
     ) -> Result<Option<Base64>, Error> {
-        let Some(commit) = release.sealed.share_commit else {
+        let sealed = &release.sealed;
+        let Some(place) = ShareRef::of(*id, sealed.share_commit, sealed.expires_at) else {
             return Ok(None);
-        };
-        let place = ShareRef {
-            transfer: *id,
-            commit,
-            day: Day::of(release.sealed.expires_at),
         };
         match self.ports.shares.take(&place, witness).await {
             Ok(share) => Ok(Some(Base64(share.to_vec()))),

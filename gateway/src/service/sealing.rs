@@ -19,7 +19,7 @@ use crate::domain::sealing::{self, SealCommand, SealOutcome};
 use crate::domain::{EnvelopeSizes, Key, Loaded, Refusal, Requester, Stamp, StoredPart, object};
 use crate::store::StoreError;
 use crate::store::blob::BlobKey;
-use crate::store::share::{Day, Share, ShareRef};
+use crate::store::share::{Share, ShareRef};
 
 /// A seal that can be recorded as soon as its objects are durable.
 struct Prepared {
@@ -225,11 +225,11 @@ fn leaves_len(layout: &PayloadLayout) -> u64 {
 
 fn share_ref(command: &SealCommand) -> Option<ShareRef> {
     let header = &command.envelope.header;
-    Some(ShareRef {
-        transfer: header.transfer_id,
-        commit: Hash::from_bytes(header.share_commit?),
-        day: Day::of(header.expires_at),
-    })
+    ShareRef::of(
+        header.transfer_id,
+        header.share_commit.map(Hash::from_bytes),
+        header.expires_at,
+    )
 }
 
 fn accept(identity: &Identity, receipt: &Receipt) -> Option<SignedReceipt> {

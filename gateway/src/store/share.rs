@@ -39,6 +39,19 @@ pub struct ShareRef {
     pub day: Day,
 }
 
+impl ShareRef {
+    /// Where the share of a transfer is kept; none if its header commits to none. Who keeps, takes and destroys it asks here, so
+    /// that all three mean the same row.
+    #[must_use]
+    pub fn of(transfer: TransferId, commit: Option<Hash>, expires_at: u64) -> Option<Self> {
+        Some(Self {
+            transfer,
+            commit: commit?,
+            day: Day::of(expires_at),
+        })
+    }
+}
+
 /// A release share (`G`), wiped when dropped.
 pub type Share = Zeroizing<[u8; 32]>;
 

@@ -284,11 +284,7 @@ impl Sweep {
 /// The share of a sealed transfer, if its header asks for one.
 fn share_ref(transfer: &Transfer) -> Option<ShareRef> {
     let sealed = transfer.sealed.as_ref()?;
-    Some(ShareRef {
-        transfer: transfer.id,
-        commit: sealed.share_commit?,
-        day: Day::of(sealed.expires_at),
-    })
+    ShareRef::of(transfer.id, sealed.share_commit, sealed.expires_at)
 }
 
 /// Whether the ledger still needs this share.
