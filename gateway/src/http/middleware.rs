@@ -19,8 +19,8 @@ use super::problem::{ApiError, explain};
 const MAX_TARGET: usize = 4 * 1024;
 
 /// Most header fields, and most bytes of them.
-const MAX_HEADERS: usize = 64;
-const MAX_HEADER_BYTES: usize = 16 * 1024;
+pub(super) const MAX_HEADERS: usize = 64;
+pub(super) const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
 /// Bounds on requests.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +100,7 @@ pub(super) async fn limit_head(request: Request, next: Next) -> Response {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return ApiError::from(ProblemKind::BadRequest).into_response();
     }
-    if target > MAX_TARGET || headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+    if target > MAX_TARGET || headers.len() > MAX_HEADERS || bytes > MAX_HEADER_BYTES as usize {
         return ApiError::from(ProblemKind::TooLarge).into_response();
     }
     next.run(request).await

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use self::activity::{Activity, answering};
 use self::addresses::{Addresses, Place};
-use super::middleware::Peer;
+use super::middleware::{MAX_HEADER_BYTES, MAX_HEADERS, Peer};
 
 mod activity;
 mod addresses;
@@ -36,8 +36,6 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const FRAME: u32 = 256 * 1024;
 
 const MAX_STREAMS: u32 = 64;
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
-const MAX_HEADERS: usize = 64;
 /// Read buffer of an HTTP/1.1 connection; longer heads are refused.
 const BUFFER: usize = 128 * 1024;
 const SEND_BUFFER: usize = 1 << 20;

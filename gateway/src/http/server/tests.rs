@@ -86,7 +86,9 @@ async fn clients_that_never_end_are_cut_at_the_deadline() {
 
 #[tokio::test]
 async fn what_runs_may_end_and_what_idles_is_closed_at_once() {
-    let slow = || async {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let slow = move || async move {
+        arrived.send(()).unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
         "done"
     };
@@ -98,7 +100,7 @@ async fn what_runs_may_end_and_what_idles_is_closed_at_once() {
     let mut hello = vec![0; 512];
     assert!(idle.read(&mut hello).await.unwrap() > 0);
     let mut slow = running.ask("/slow").await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    arrivals.recv().await.unwrap();
     let begun = Instant::now();
     running.stop.send(()).unwrap();
     let mut answer = String::new();
