@@ -144,9 +144,6 @@ pub struct Problem {
     pub status: u16,
     /// Id of the request, to be found in the gateway's log.
     pub req_id: String,
-    /// What is special about this case, without names or secrets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
     /// For `seal_refused`: which rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -164,7 +161,6 @@ impl Problem {
             title: kind.title().to_owned(),
             status: kind.status(),
             req_id,
-            detail: None,
             reason: None,
             time: None,
         }

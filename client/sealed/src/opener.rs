@@ -182,14 +182,6 @@ impl PayloadOpener<'_> {
         &self.layout
     }
 
-    /// Checks a stored segment against its leaf, without opening it.
-    ///
-    /// # Errors
-    /// [`Reason::Segment`].
-    pub fn check_segment(&self, index: u64, stored: &[u8]) -> Result<(), Reason> {
-        self.leaves.check_segment(index, stored)
-    }
-
     /// Checks and opens a stored segment in place; returns the plaintext within it. On failure the buffer is of no use.
     ///
     /// # Errors

@@ -162,7 +162,6 @@ impl Api {
             title: String::new(),
             status,
             req_id: String::new(),
-            detail: None,
             reason: None,
             time: None,
         });
