@@ -79,7 +79,7 @@ pub fn verify(lines: &[String]) -> Result<Vec<Leaf>, (u64, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sealpost_proto::log::{Actor, EventType, LeafOutcome};
+    use sealpost_proto::log::{Actor, ActorKind, EventType, LeafOutcome, ObjectKind};
 
     fn leaf(object: &str, t: u64, prev_obj: Option<Hash>) -> Leaf {
         Leaf {
@@ -91,12 +91,12 @@ mod tests {
             event: EventType::TransferSealed,
             outcome: LeafOutcome::Ok,
             actor: Actor {
-                kind: "member".into(),
+                kind: ActorKind::Member,
                 id: "x".into(),
                 dk: None,
             },
             object: Object {
-                kind: "transfer".into(),
+                kind: ObjectKind::Transfer,
                 id: object.into(),
             },
             peer: None,

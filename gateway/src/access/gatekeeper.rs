@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sealpost_proto::http_signature::{MAX_SKEW, Params, Seen, content_digest_matches};
 use sealpost_proto::id::{GatewayId, PublicKey};
 use sealpost_proto::key::TrustedDevice;
-use sealpost_proto::log::Actor;
+use sealpost_proto::log::{Actor, ActorKind};
 use sealpost_proto::problem::ProblemKind;
 
 use super::nonces::Nonces;
@@ -131,7 +131,7 @@ impl Gatekeeper {
         self.note_ahead(&organisation, &verified.params, now).await?;
         let requester = Requester {
             actor: Actor {
-                kind: "member".to_owned(),
+                kind: ActorKind::Member,
                 id: device.label.to_string(),
                 dk: Some(device.key),
             },
@@ -173,7 +173,7 @@ impl Gatekeeper {
         let device = verified.params.key;
         let requester = Requester {
             actor: Actor {
-                kind: "invitee".to_owned(),
+                kind: ActorKind::Invitee,
                 id: device.to_string(),
                 dk: Some(device),
             },

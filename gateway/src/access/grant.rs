@@ -74,7 +74,7 @@ impl Grant {
 
 #[cfg(test)]
 mod tests {
-    use sealpost_proto::log::Actor;
+    use sealpost_proto::log::{Actor, ActorKind};
 
     use super::*;
 
@@ -88,7 +88,7 @@ mod tests {
             is_auditor: true,
             requester: Requester {
                 actor: Actor {
-                    kind: "member".to_owned(),
+                    kind: ActorKind::Member,
                     id: String::new(),
                     dk: None,
                 },

@@ -1,7 +1,7 @@
 //! What a decision is made of: when, for whom, and what comes of it.
 
 use sealpost_proto::id::{Hash, InviteId, Label, OrgId, TransferId};
-use sealpost_proto::log::{Actor, EventType, LeafOutcome, Object};
+use sealpost_proto::log::{Actor, EventType, LeafOutcome, Object, ObjectKind};
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::Reason;
 use serde_json::{Map, Value};
@@ -126,11 +126,11 @@ impl Requester {
 
 /// Objects of audit leaves.
 pub mod object {
-    use super::{InviteId, Label, Object, OrgId, TransferId};
+    use super::{InviteId, Label, Object, ObjectKind, OrgId, TransferId};
 
-    fn named(kind: &str, id: impl std::fmt::Display) -> Object {
+    fn named(kind: ObjectKind, id: impl std::fmt::Display) -> Object {
         Object {
-            kind: kind.to_owned(),
+            kind,
             id: id.to_string(),
         }
     }
@@ -138,31 +138,31 @@ pub mod object {
     /// A transfer.
     #[must_use]
     pub fn transfer(id: &TransferId) -> Object {
-        named("transfer", id)
+        named(ObjectKind::Transfer, id)
     }
 
     /// A person.
     #[must_use]
     pub fn person(label: &Label) -> Object {
-        named("person", label)
+        named(ObjectKind::Person, label)
     }
 
     /// An invitation.
     #[must_use]
     pub fn invite(id: &InviteId) -> Object {
-        named("invite", id)
+        named(ObjectKind::Invite, id)
     }
 
     /// The organisation.
     #[must_use]
     pub fn org(id: &OrgId) -> Object {
-        named("org", id)
+        named(ObjectKind::Org, id)
     }
 
     /// A log, by its origin.
     #[must_use]
     pub fn log(origin: &str) -> Object {
-        named("log", origin)
+        named(ObjectKind::Log, origin)
     }
 }
 

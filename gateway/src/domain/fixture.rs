@@ -7,7 +7,7 @@ use sealpost_proto::crypto::SigningKey;
 use sealpost_proto::id::{Address, GatewayId, Hash, Label, OpeningId, OrgId, TransferId};
 use sealpost_proto::key::fingerprint::org_id;
 use sealpost_proto::key::{Body, EncryptionPublicKey, SignedStatement, Statement, TrustedDevice, Validity};
-use sealpost_proto::log::Actor;
+use sealpost_proto::log::{Actor, ActorKind};
 use sealpost_proto::receipt::{Assurance, Facts, Kind, Receipt, SignedReceipt, Signer};
 use sealpost_proto::sealed::{
     Block, Envelope, Header, HpkeStanza, PayloadLayout, Reason, Role, SealBody, Stanza, box_hash, share_commit,
@@ -65,7 +65,7 @@ impl Person {
     pub(crate) fn requester(&self) -> Requester {
         Requester {
             actor: Actor {
-                kind: "member".to_owned(),
+                kind: ActorKind::Member,
                 id: self.label.to_string(),
                 dk: Some(self.device.public()),
             },

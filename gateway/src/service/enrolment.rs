@@ -2,7 +2,7 @@
 
 use sealpost_proto::api::{InviteRequest, InvitesResponse, RedeemRequest, RedeemResponse};
 use sealpost_proto::key::StatementType;
-use sealpost_proto::log::{Actor, EventType};
+use sealpost_proto::log::{Actor, ActorKind, EventType};
 
 use super::record::Refused;
 use super::{Error, Service};
@@ -53,7 +53,7 @@ impl Service {
         let device = grant.device();
         let by = Requester {
             actor: Actor {
-                kind: "invitee".to_owned(),
+                kind: ActorKind::Invitee,
                 id: id.to_string(),
                 dk: Some(device),
             },

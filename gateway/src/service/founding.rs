@@ -1,7 +1,7 @@
 //! The first statements of the organisation.
 
 use sealpost_proto::api::{DirectoryHead, MeResponse, OrgRequest};
-use sealpost_proto::log::Actor;
+use sealpost_proto::log::{Actor, ActorKind};
 use sealpost_proto::problem::ProblemKind;
 
 use super::{Error, Service};
@@ -24,7 +24,7 @@ impl Service {
         let device = grant.device();
         let by = Requester {
             actor: Actor {
-                kind: "member".to_owned(),
+                kind: ActorKind::Member,
                 id: owner.to_string(),
                 dk: Some(device),
             },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::id::{GatewayId, Hash, TransferId};
-use sealpost_proto::log::Actor;
+use sealpost_proto::log::{Actor, ActorKind};
 use thiserror::Error;
 use tokio::sync::{Mutex, Notify, RwLock};
 
@@ -88,7 +88,7 @@ impl Sweep {
     #[must_use]
     pub fn new(ports: SweepPorts) -> Self {
         let actor = Actor {
-            kind: "gateway".to_owned(),
+            kind: ActorKind::Gateway,
             id: ports.gateway.to_string(),
             dk: None,
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
-use sealpost_proto::log::{EventType, Leaf};
+use sealpost_proto::log::{ActorKind, EventType, Leaf};
 use tokio::sync::{Notify, RwLock};
 use zeroize::Zeroizing;
 
@@ -207,7 +207,7 @@ async fn an_expired_share_is_gone_with_its_leaf_and_later_its_ciphertext() {
     assert_eq!(stores.noted.0.load(Ordering::SeqCst), 1);
     let leaves = shredded_leaves(&stores).await;
     assert_eq!(leaves.len(), 1);
-    assert_eq!(leaves[0].actor.kind, "gateway");
+    assert_eq!(leaves[0].actor.kind, ActorKind::Gateway);
     stores.sweep.once().await.unwrap();
     assert_eq!(shredded_leaves(&stores).await.len(), 1, "once");
 

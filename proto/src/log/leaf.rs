@@ -90,12 +90,40 @@ pub enum LeafOutcome {
     Denied(String),
 }
 
+/// What somebody is to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorKind {
+    /// A person of the directory; the id is the label.
+    Member,
+    /// Somebody who announces keys; the id is the invitation's, or that of the device.
+    Invitee,
+    /// The gateway itself; the id is the gateway's.
+    Gateway,
+}
+
+/// What something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectKind {
+    /// A transfer.
+    Transfer,
+    /// A person, by label.
+    Person,
+    /// An invitation.
+    Invite,
+    /// The organisation.
+    Org,
+    /// A log, by its origin.
+    Log,
+}
+
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
-    /// `member`, `invitee` or `gateway`.
-    pub kind: String,
+    /// What it is.
+    pub kind: ActorKind,
     /// A person's label, an invite id or the gateway id.
     pub id: String,
     /// The device key that signed the request.
@@ -107,8 +135,8 @@ pub struct Actor {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Object {
-    /// `transfer`, `person`, `invite`, `org` or `log`.
-    pub kind: String,
+    /// What it is.
+    pub kind: ObjectKind,
     /// Its id.
     pub id: String,
 }
@@ -225,12 +253,12 @@ mod tests {
             event: EventType::TransferSealed,
             outcome: LeafOutcome::Ok,
             actor: Actor {
-                kind: "member".into(),
+                kind: ActorKind::Member,
                 id: "x".into(),
                 dk: None,
             },
             object: Object {
-                kind: "transfer".into(),
+                kind: ObjectKind::Transfer,
                 id: "y".into(),
             },
             peer: None,
@@ -256,6 +284,8 @@ mod tests {
         for bad in [
             line.replace(",", ", "),
             line.replace("transfer.sealed", "transfer.teleported"),
+            line.replace("\"member\"", "\"stranger\""),
+            line.replace("\"transfer\"", "\"letter\""),
             line.replace("\"v\":1", "\"v\":2"),
             line.replace("\"t\":1", "\"t\":1.0"),
             line.replace("\"v\":1", "\"v\":1,\"z\":0"),

@@ -7,4 +7,6 @@ mod checkpoint;
 mod leaf;
 
 pub use checkpoint::Checkpoint;
-pub use leaf::{Actor, EventType, Leaf, LeafError, LeafOutcome, MAX_LEAF_LEN, Object, canonical_json};
+pub use leaf::{
+    Actor, ActorKind, EventType, Leaf, LeafError, LeafOutcome, MAX_LEAF_LEN, Object, ObjectKind, canonical_json,
+};

@@ -2,7 +2,7 @@
 
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, Kid, Label, TransferId};
-use sealpost_proto::log::{Actor, EventType, LeafOutcome};
+use sealpost_proto::log::{Actor, ActorKind, EventType, LeafOutcome};
 
 use crate::domain::{Change, EnvelopeSizes, LeafDraft, Recipient, Sealed, object};
 
@@ -80,7 +80,7 @@ pub(in crate::store) fn leaf(n: u8, event: EventType) -> LeafDraft {
         event,
         outcome: LeafOutcome::Ok,
         actor: Actor {
-            kind: "member".to_owned(),
+            kind: ActorKind::Member,
             id: label(1).to_string(),
             dk: None,
         },

@@ -1,7 +1,7 @@
 //! `audit list` and `audit verify`.
 
 use sealpost_client::{Error, audit, text, time};
-use sealpost_proto::log::{Leaf, LeafOutcome};
+use sealpost_proto::log::{Leaf, LeafOutcome, ObjectKind};
 use serde_json::{Value, json};
 
 use crate::cli::Limit;
@@ -59,16 +59,18 @@ fn line(index: usize, leaf: &Leaf, people: &People) -> String {
         LeafOutcome::Ok => String::new(),
         LeafOutcome::Denied(why) => format!("  denied: {}", text::line(why)),
     };
-    let object = match leaf.object.kind.as_str() {
-        "person" => person(&leaf.object.id),
-        _ => shortened(&leaf.object.id),
+    let (kind, object) = match leaf.object.kind {
+        ObjectKind::Person => ("person", person(&leaf.object.id)),
+        ObjectKind::Transfer => ("transfer", shortened(&leaf.object.id)),
+        ObjectKind::Invite => ("invite", shortened(&leaf.object.id)),
+        ObjectKind::Org => ("org", shortened(&leaf.object.id)),
+        ObjectKind::Log => ("log", shortened(&leaf.object.id)),
     };
     format!(
-        "\n  {index:>6}  {}  {:<20} {}  {} {object}{outcome}",
+        "\n  {index:>6}  {}  {:<20} {}  {kind} {object}{outcome}",
         time::local(leaf.t / 1000),
         leaf.event.name(),
         person(&leaf.actor.id),
-        text::line(&leaf.object.kind),
     )
 }
 
