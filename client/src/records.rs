@@ -1,10 +1,14 @@
 //! What the client remembers of transfers, in sealed state files: names are health data, so nothing of this is ever in clear.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
+use sealpost_proto::api::TransferState;
+use sealpost_proto::encoding::{hex, unhex_array};
 use sealpost_proto::id::{Address, Hash, Kid, Label, OpeningId, TransferId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use zeroize::Zeroizing;
 
 use crate::env::Env;
 use crate::error::Error;
@@ -12,6 +16,44 @@ use crate::home::State;
 
 const SENT: &str = "sent";
 const RECEIVED: &str = "received";
+
+/// 32 secret bytes in a sealed record: wiped when dropped, never shown; 64 hex digits within the seal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeptSecret(Zeroizing<[u8; 32]>);
+
+impl KeptSecret {
+    /// The secret made of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*bytes))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeptSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeptSecret(..)")
+    }
+}
+
+impl Serialize for KeptSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Zeroizing::new(hex(self.as_bytes())))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeptSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = Zeroizing::new(String::deserialize(deserializer)?);
+        let bytes = unhex_array(&digits).map_err(de::Error::custom)?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+}
 
 /// Somebody to whom a transfer was sealed, as the directory said then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +66,8 @@ pub struct SentTo {
     pub kid: Kid,
 }
 
-/// A transfer that this client sent. No key and no share is kept.
+/// A transfer that this client sent. Of its secrets the gateway's share alone is kept, which opens nothing without a recipient's
+/// key, and only for as long as the transfer may have to be armed again (security.md 3.10).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SentRecord {
     /// The transfer.
@@ -43,6 +86,9 @@ pub struct SentRecord {
     pub accepted: Option<String>,
     /// Verified receipts by recipient: once seen, they count whatever the gateway says later.
     pub verified: BTreeMap<Label, String>,
+    /// The gateway's share, by which a gateway that lost it is armed again; none once it can serve nobody any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<KeptSecret>,
 }
 
 impl SentRecord {
@@ -52,6 +98,18 @@ impl SentRecord {
     /// [`Error::File`] or [`Error::State`].
     pub fn put(&self, state: &State, env: &Env) -> Result<(), Error> {
         state.put(SENT, &self.transfer.to_string(), self, env)
+    }
+
+    /// Forgets the share when nobody can need it any more: all recipients have verified, the transfer has ended, or its time is
+    /// over. Says whether there was one to forget; the record is then to be put again.
+    pub fn forget_share(&mut self, state: TransferState, now: u64) -> bool {
+        let is_verified = |to: &SentTo| self.verified.contains_key(&to.label);
+        let all_verified = !self.recipients.is_empty() && self.recipients.iter().all(is_verified);
+        let has_ended = match state {
+            TransferState::Expired | TransferState::Revoked | TransferState::Used => true,
+            TransferState::Available => now > self.expires_at,
+        };
+        (all_verified || has_ended) && self.share.take().is_some()
     }
 
     /// Forgets the record: the gateway has refused the transfer for good.
@@ -163,6 +221,7 @@ mod tests {
                 expires_at: 9,
                 accepted: None,
                 verified: BTreeMap::new(),
+                share: None,
             };
             record.put(&state, &Env::system()).unwrap();
         }
@@ -172,5 +231,55 @@ mod tests {
         assert_eq!(damaged, [path]);
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].transfer, TransferId::from_bytes([2; 16]));
+    }
+
+    #[test]
+    fn a_share_is_kept_as_long_as_it_can_serve() {
+        let label = |n| Label::from_bytes([n; 32]);
+        let to = |n| SentTo {
+            address: "a@b.example".parse().unwrap(),
+            label: label(n),
+            kid: Kid::from_bytes([n; 32]),
+        };
+        let record = SentRecord {
+            transfer: TransferId::from_bytes([1; 16]),
+            hh: Hash::from_bytes([1; 32]),
+            recipients: vec![to(1), to(2)],
+            directory_size: 0,
+            files: Vec::new(),
+            expires_at: 9,
+            accepted: None,
+            verified: BTreeMap::from([(label(1), String::new())]),
+            share: Some(KeptSecret::new(&[5; 32])),
+        };
+        let forgets = |record: &SentRecord, state, now| {
+            let mut record = record.clone();
+            let forgot = record.forget_share(state, now);
+            assert_eq!(forgot, record.share.is_none());
+            forgot
+        };
+        use TransferState::{Available, Expired, Revoked, Used};
+        assert!(!forgets(&record, Available, 9), "one has not verified");
+        assert!(forgets(&record, Available, 10), "its time is over");
+        for ended in [Expired, Revoked, Used] {
+            assert!(forgets(&record, ended, 0), "{ended:?}");
+        }
+        let mut verified = record.clone();
+        verified.verified.insert(label(2), String::new());
+        assert!(forgets(&verified, Available, 0));
+        let nobody = SentRecord {
+            recipients: Vec::new(),
+            ..record.clone()
+        };
+        assert!(!forgets(&nobody, Available, 0), "whoever may come has not verified");
+        assert!(verified.forget_share(Available, 0));
+        assert!(!verified.forget_share(Available, 0), "there is nothing left to forget");
+        let json = serde_json::to_string(&record).unwrap();
+        let read: SentRecord = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.share, record.share);
+        assert!(!format!("{read:?}").contains(&hex(&[5; 32])) && !format!("{read:?}").contains("5, 5"));
+        let old: SentRecord =
+            serde_json::from_str(&json.replace(&format!(r#","share":"{}""#, hex(&[5; 32])), "")).unwrap();
+        assert!(old.share.is_none(), "records of earlier versions have none");
     }
 }

@@ -108,6 +108,11 @@ pub fn status(session: &Session, summary: &TransferSummary) -> Result<TransferSt
         overview.accepted.check_not_before(record.directory_size)?;
     }
     let recipients = recipients(session, summary, &overview, record.as_mut())?;
+    if let Some(record) = &mut record
+        && record.forget_share(summary.state, session.env.now())
+    {
+        record.put(&session.state, &session.env)?;
+    }
     Ok(TransferStatus {
         transfer: summary.transfer,
         is_known: record.is_some(),
@@ -261,7 +266,13 @@ fn delivery(state: TransferState, recipient: &RecipientState, verdict: Option<Ve
 pub fn missing(session: &Session, listed: &[TransferSummary]) -> Result<(Vec<Missing>, Vec<PathBuf>), Error> {
     let now = session.env.now();
     let is_listed = |record: &SentRecord| listed.iter().any(|summary| summary.transfer == record.transfer);
-    let (records, damaged) = SentRecord::all(&session.state)?;
+    let (mut records, damaged) = SentRecord::all(&session.state)?;
+    // Also of what no list shows any more.
+    for record in &mut records {
+        if record.forget_share(TransferState::Available, now) {
+            record.put(&session.state, &session.env)?;
+        }
+    }
     let missing = records
         .into_iter()
         .filter(|record| !is_listed(record) && record.expires_at > now);

@@ -26,7 +26,7 @@ pub use spool::Spool;
 use crate::api::{Api, ApiError};
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::records::{SentRecord, SentTo};
+use crate::records::{KeptSecret, SentRecord, SentTo};
 use crate::session::Session;
 use crate::verify::Accepted;
 use work::{SealedPart, SealedPayload};
@@ -117,6 +117,7 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
         expires_at: sealer.header().expires_at,
         accepted: None,
         verified: BTreeMap::new(),
+        share: sealer.secrets().share().map(KeptSecret::new),
     };
     hand_over(session, &sealer, &payload, &inline, options, record).await
 }

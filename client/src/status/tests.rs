@@ -9,6 +9,7 @@ use super::*;
 use crate::account::Account;
 use crate::enrolment::tests::{invited, posted};
 use crate::receive::tests::{Sealed, sealed_by, verified_by};
+use crate::records::KeptSecret;
 
 fn recipient(openings_used: u32) -> RecipientState {
     RecipientState {
@@ -90,6 +91,7 @@ impl World {
             expires_at: header.expires_at,
             accepted: Some(summary.receipt.clone()),
             verified: BTreeMap::new(),
+            share: Some(KeptSecret::new(&[7; 32])),
         };
         record.put(&session.state, &session.env).unwrap();
     }
@@ -202,4 +204,19 @@ fn a_receipt_under_an_older_directory_than_at_sending_is_refused() {
         .unwrap();
     let refused = status(&world.sealed.session, &world.sealed.summary);
     assert!(matches!(refused, Err(Error::Receipt(_))), "{refused:?}");
+}
+
+#[test]
+fn the_share_is_forgotten_once_all_have_verified() {
+    let world = World::new();
+    world.keep_record();
+    let founder = &world.sealed.session.account;
+    let opened = RecipientState {
+        receipt: None,
+        ..world.entry(founder)
+    };
+    world.status(vec![opened]);
+    assert!(world.record().share.is_some(), "opened is not verified");
+    world.status(vec![world.entry(founder)]);
+    assert!(world.record().share.is_none());
 }
