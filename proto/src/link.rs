@@ -8,8 +8,15 @@ use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::crypto::h;
 use crate::encoding::{base64url, hex, unbase64url_array, unhex_array};
-use crate::id::LinkId;
+use crate::id::{Hash, LinkId};
+
+/// Name of a link where its id must not stand, as in logs and paths: `H("link", link_id)`.
+#[must_use]
+pub fn link_hash(link: &LinkId) -> Hash {
+    Hash::from_bytes(h("link", &[link.as_bytes()]))
+}
 
 /// A text that is not a link of v1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -57,6 +57,10 @@ problems! {
     Disabled = "disabled", 403, "Your access was ended; ask your administrator.";
     /// The caller's role does not allow it.
     Forbidden = "forbidden", 403, "Your role does not allow this; ask your administrator.";
+    /// Wrong words, or no such link: nobody learns which.
+    LinkRefused = "link_refused", 403, "The words are not right, or there is no such link; compare both with the sender, since a link is locked after ten wrong tries.";
+    /// Too many wrong tries.
+    LinkLocked = "link_locked", 403, "The link is locked after ten wrong tries; ask the sender to re-arm it.";
     /// Unknown, or not the caller's to see.
     NotFound = "not_found", 404, "There is no such object for you on this gateway.";
     /// The path exists, the method does not.
@@ -65,6 +69,8 @@ problems! {
     Timeout = "timeout", 408, "The request took too long to arrive; check the connection and send it again.";
     /// Something else is there already.
     Conflict = "conflict", 409, "Something else is already stored under this id; start again with a new one.";
+    /// The share is not here, as after a restore.
+    Held = "held", 409, "The gateway was restored from a backup and holds the transfer until its sender re-arms it; ask the sender to run `sealpost rearm`.";
     /// The same idempotency key is being worked on.
     InFlight = "in_flight", 409, "The same request is being worked on; wait a moment and send it again.";
     /// Parts of a sealed transfer cannot change.
@@ -103,6 +109,8 @@ problems! {
     UnknownRecipient = "unknown_recipient", 422, "A recipient's key is not in the directory; update the directory and send again.";
     /// A receipt does not belong to the opening, or its time is too far off.
     ReceiptRefused = "receipt_refused", 422, "The receipt does not belong to this opening; receive the transfer again.";
+    /// Several wrong tries on a link.
+    LinkDelayed = "link_delayed", 429, "There were several wrong tries for this link; wait as long as the answer says and try again.";
     /// Too many requests.
     TooManyRequests = "too_many_requests", 429, "Too many requests; wait as long as the answer says and try again.";
     /// A bug or a damaged store.

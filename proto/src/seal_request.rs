@@ -108,6 +108,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let request = SealRequest {
             options: SealOptions {
+                links: Vec::new(),
                 openings: Some(3),
                 public_label: None,
             },

@@ -183,6 +183,67 @@ pub enum Change {
         /// The transfer.
         transfer: TransferId,
     },
+    /// A visitor made an opening by a link.
+    LinkRedeemed {
+        /// The transfer.
+        transfer: TransferId,
+        /// Hash of the link's id.
+        link: Hash,
+        /// The opening.
+        opening: OpeningId,
+        /// The key that the visitor drew, which it is bound to.
+        device: PublicKey,
+        /// When, unix seconds.
+        at: u64,
+        /// The kept request: signature base, LF, and the body without the proof.
+        request: String,
+    },
+    /// Somebody tried a link with wrong words.
+    LinkFailed {
+        /// The transfer.
+        transfer: TransferId,
+        /// Hash of the link's id.
+        link: Hash,
+        /// When, unix seconds.
+        at: u64,
+    },
+    /// The sender unlocked a link.
+    LinkRearmed {
+        /// The transfer.
+        transfer: TransferId,
+        /// Hash of the link's id.
+        link: Hash,
+    },
+    /// The sender ended a link.
+    LinkBurned {
+        /// The transfer.
+        transfer: TransferId,
+        /// Hash of the link's id.
+        link: Hash,
+    },
+    /// The share is not here: nothing is released until the sender hands it over again.
+    TransferHeld {
+        /// The transfer.
+        transfer: TransferId,
+        /// When this was found, unix seconds.
+        at: u64,
+    },
+    /// The sender handed the share over again.
+    TransferRearmed {
+        /// The transfer.
+        transfer: TransferId,
+        /// When, unix seconds.
+        at: u64,
+    },
+    /// An idempotency key was used.
+    RequestNoted {
+        /// Hash of device and key.
+        request: Hash,
+        /// SHA-256 of the request.
+        digest: Hash,
+        /// When, unix seconds.
+        at: u64,
+    },
     /// An announced transfer was not sealed in time: it takes no parts and no seal any more.
     TransferAbandoned {
         /// The transfer.
@@ -219,8 +280,15 @@ impl Change {
             | Self::PartsTidied { transfer }
             | Self::KeyReplaced { transfer }
             | Self::CiphertextSwept { transfer }
+            | Self::LinkRedeemed { transfer, .. }
+            | Self::LinkFailed { transfer, .. }
+            | Self::LinkRearmed { transfer, .. }
+            | Self::LinkBurned { transfer, .. }
+            | Self::TransferHeld { transfer, .. }
+            | Self::TransferRearmed { transfer, .. }
             | Self::TransferAbandoned { transfer }
             | Self::TransferRemoved { transfer } => Key::Transfer(*transfer),
+            Self::RequestNoted { request, .. } => Key::Request(*request),
         }
     }
 }

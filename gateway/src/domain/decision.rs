@@ -126,7 +126,7 @@ impl Requester {
 
 /// Objects of audit leaves.
 pub mod object {
-    use super::{InviteId, Label, Object, ObjectKind, OrgId, TransferId};
+    use super::{Hash, InviteId, Label, Object, ObjectKind, OrgId, TransferId};
 
     fn named(kind: ObjectKind, id: impl std::fmt::Display) -> Object {
         Object {
@@ -157,6 +157,12 @@ pub mod object {
     #[must_use]
     pub fn org(id: &OrgId) -> Object {
         named(ObjectKind::Org, id)
+    }
+
+    /// A link, by the hash of its id.
+    #[must_use]
+    pub fn link(hash: &Hash) -> Object {
+        named(ObjectKind::Link, hash)
     }
 
     /// A log, by its origin.

@@ -17,8 +17,8 @@ use sealpost_proto::tree::tree_head;
 use super::opening::{OpenCommand, ReceiptCommand};
 use super::sealing::SealCommand;
 use super::{
-    Decision, Effects, EnvelopeSizes, Key, Loaded, Refusal, Requester, Sealed, Stamp, State, StoredPart, Transfer,
-    opening, sealing, statements, uploading,
+    Decision, Effects, EnvelopeSizes, Key, Loaded, Opener, Progress, Refusal, Requester, Sealed, Stamp, State,
+    StoredPart, Transfer, opening, sealing, statements, uploading,
 };
 
 /// When the tests begin, unix seconds.
@@ -245,6 +245,12 @@ impl Clinic {
         self.state.transfers().find(|t| t.id == id).cloned()
     }
 
+    /// How far the provider has come with a transfer.
+    pub(crate) fn progress(&self, id: TransferId) -> Progress {
+        let transfer = self.transfer(id).unwrap();
+        transfer.progress.get(&self.provider.label).cloned().unwrap_or_default()
+    }
+
     pub(crate) fn sealed(&self, id: TransferId) -> Sealed {
         self.transfer(id).unwrap().sealed.clone().unwrap()
     }
@@ -405,11 +411,14 @@ impl Clinic {
         receipt: SignedReceipt,
         seconds: u64,
     ) -> Result<opening::ReceiptOutcome, Refusal> {
+        let trusted = by.trusted();
         let command = ReceiptCommand {
             transfer: id,
             opening,
             receipt,
-            by: by.trusted(),
+            opener: Opener::Member(trusted.label),
+            device: trusted.key,
+            identity: trusted.identity,
         };
         let (gateway, key, requester) = (self.gateway.clone(), self.log_key.clone(), by.requester());
         let countersign = move |mut receipt: SignedReceipt| {

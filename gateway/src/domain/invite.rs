@@ -5,10 +5,12 @@ use sealpost_proto::crypto::{constant_time_eq, sha256};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Address, Hash, InviteId, Label};
 
+use serde::{Deserialize, Serialize};
+
 use super::Change;
 
 /// An invitation and what was posted to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invite {
     /// Its id.
     pub id: InviteId,

@@ -5,17 +5,17 @@
 
 use sealpost_proto::api::{MAX_LIVE_OPENINGS, OpenRequest, TransferState};
 use sealpost_proto::crypto::sha256;
-use sealpost_proto::id::{Hash, Kid, OpeningId, TransferId};
+use sealpost_proto::id::{Hash, Kid, OpeningId, PublicKey, TransferId};
 use sealpost_proto::key::TrustedDevice;
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
-use sealpost_proto::receipt::{Facts, Kind, MAX_TIME_DIFFERENCE, SignedReceipt};
+use sealpost_proto::receipt::{Assurance, Facts, Kind, MAX_TIME_DIFFERENCE, SignedReceipt};
 use serde_json::{Map, Value};
 
 use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
 use super::enrolment::founded;
 use super::sealed::Sealed;
-use super::transfer::{Opening, Transfer};
+use super::transfer::{Opener, Opening, Transfer};
 use super::{Change, Loaded};
 
 /// A signed request to open.
@@ -60,7 +60,7 @@ pub fn open(loaded: &Loaded, at: Stamp, command: &OpenCommand, by: &Requester) -
     ensure(sealed.hh == command.request.hh, ProblemKind::Conflict)?;
     let (change, event, opened_at) = match transfer.openings.get(&command.request.opening) {
         Some(opening) => {
-            let is_own = opening.device == command.by.key && opening.label == command.by.label;
+            let is_own = opening.device == command.by.key && opening.opener == Opener::Member(command.by.label);
             ensure(is_own && opening.is_live(now), ProblemKind::Conflict)?;
             (reopened(command), EventType::TransferReopened, opening.at)
         }
@@ -106,18 +106,19 @@ fn stanza_of(transfer: &Transfer, sealed: &Sealed, command: &OpenCommand) -> Res
 /// Whether anything of the transfer may be released at `now` (unix seconds).
 ///
 /// # Errors
-/// `expired`, `revoked` or `limit_reached`.
+/// `expired`, `revoked`, `limit_reached` or `held`.
 pub fn check_state(transfer: &Transfer, now: u64) -> Result<(), Refusal> {
     match transfer.state(now) {
         TransferState::Available => Ok(()),
         TransferState::Expired => Err(ProblemKind::Expired.into()),
         TransferState::Revoked => Err(ProblemKind::Revoked.into()),
         TransferState::Used => Err(ProblemKind::LimitReached.into()),
+        TransferState::Held => Err(ProblemKind::Held.into()),
     }
 }
 
 fn is_left(transfer: &Transfer, sealed: &Sealed, command: &OpenCommand) -> bool {
-    let used = transfer.recipient(&command.by.label).map_or(0, |r| r.openings_used);
+    let used = transfer.openings_used(&command.by.label);
     sealed.openings.is_none_or(|allowed| used < allowed)
 }
 
@@ -159,8 +160,12 @@ pub struct ReceiptCommand {
     pub opening: OpeningId,
     /// The receipt, not countersigned yet.
     pub receipt: SignedReceipt,
+    /// Whose opening it is.
+    pub opener: Opener,
     /// The device that signed the request.
-    pub by: TrustedDevice,
+    pub device: PublicKey,
+    /// The identity that the receipt has to name: the person's, or the visitor's device itself.
+    pub identity: PublicKey,
 }
 
 impl ReceiptCommand {
@@ -199,7 +204,7 @@ pub fn take_receipt(
     let transfer = loaded.transfer(&command.transfer).ok_or(ProblemKind::NotFound)?;
     let sealed = transfer.sealed.as_ref().ok_or(ProblemKind::NotFound)?;
     let opening = transfer.openings.get(&command.opening);
-    let opening = opening.filter(|o| o.device == command.by.key && o.label == command.by.label);
+    let opening = opening.filter(|o| o.device == command.device && o.opener == command.opener);
     let opening = opening.ok_or(ProblemKind::NotFound)?;
     if let Some(receipt) = opening.receipt.as_ref().filter(|_| opening.verified_at.is_some()) {
         let outcome = ReceiptOutcome {
@@ -242,10 +247,12 @@ fn check_receipt(sealed: &Sealed, command: &ReceiptCommand, now: u64) -> Result<
         sealed_at: sealed.sealed_at,
         time: receipt.facts.time,
     };
-    let is_callers = signer.device == command.by.key && signer.identity == command.by.identity;
+    let is_callers = signer.device == command.device && signer.identity == command.identity;
+    let is_visitor = matches!(command.opener, Opener::Link(_));
+    let is_assured = (signer.assurance == Assurance::Link) == is_visitor;
     let is_fresh = receipt.facts.time.abs_diff(now) <= MAX_TIME_DIFFERENCE;
     ensure(
-        receipt.facts == expected && is_callers && is_fresh,
+        receipt.facts == expected && is_callers && is_assured && is_fresh,
         ProblemKind::ReceiptRefused,
     )
 }

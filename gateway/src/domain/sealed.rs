@@ -1,11 +1,13 @@
-//! What was sealed: everything of a transfer that never changes, but for its recipients' progress.
+//! What was sealed: everything of a transfer that never changes.
 
 use sealpost_proto::api::PublicLabel;
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, Kid, Label};
 use serde::{Deserialize, Serialize};
 
-/// What was sealed: written once, but for the recipients' progress.
+use super::link::LinkTerms;
+
+/// What was sealed: written once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
     /// The header's 248 bytes.
@@ -27,20 +29,23 @@ pub struct Sealed {
     /// When it expires, unix seconds.
     pub expires_at: u64,
     /// The header's `share_commit`; none when it opens without the gateway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub share_commit: Option<Hash>,
     /// Where things stand in the envelope object.
     pub envelope: EnvelopeSizes,
     /// How often each recipient may open it; none: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub openings: Option<u32>,
     /// Public label.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub public_label: Option<PublicLabel>,
     /// Whom it is for.
     pub recipients: Vec<Recipient>,
+    /// Links for people without an account.
+    #[serde(default)]
+    pub links: Vec<LinkTerms>,
     /// Key of the sender's own copy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub sender_copy: Option<Kid>,
     /// The gateway's *accepted* receipt.
     pub receipt: String,
@@ -59,38 +64,24 @@ pub struct EnvelopeSizes {
     pub part: u64,
 }
 
-/// Someone a transfer is for, and how far that person has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Someone a transfer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     /// Who.
     pub label: Label,
     /// Encryption key that it was sealed to.
     pub kid: Kid,
-    /// Openings counted. Progress follows from later changes and is not part of the one that sealed.
-    #[serde(skip)]
-    pub openings_used: u32,
-    /// When it was first opened, unix seconds.
-    #[serde(skip)]
-    pub opened_at: Option<u64>,
-    /// Whether `receipt` is a *verified* one.
-    #[serde(skip)]
-    pub is_verified: bool,
-    /// The recipient's receipt with both signatures.
-    #[serde(skip)]
-    pub receipt: Option<String>,
 }
 
-impl Recipient {
-    /// Somebody who has not opened it yet.
-    #[must_use]
-    pub fn new(label: Label, kid: Kid) -> Self {
-        Self {
-            label,
-            kid,
-            openings_used: 0,
-            opened_at: None,
-            is_verified: false,
-            receipt: None,
-        }
-    }
+/// How far a recipient has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Openings counted.
+    pub openings_used: u32,
+    /// When it was first opened, unix seconds.
+    pub opened_at: Option<u64>,
+    /// Whether `receipt` is a *verified* one.
+    pub is_verified: bool,
+    /// The recipient's receipt with both signatures.
+    pub receipt: Option<String>,
 }

@@ -2,24 +2,28 @@
 //!
 //! What can be checked without a key is checked here, so that no recipient is told of a transfer that every client would refuse.
 
-use sealpost_proto::api::{MAX_SEAL_AGE, SealOptions, UNSEALED_LIFETIME};
+use sealpost_proto::api::{MAX_LINK_OPENINGS, MAX_LINKS, MAX_SEAL_AGE, SealOptions, UNSEALED_LIFETIME};
 use sealpost_proto::crypto::{constant_time_eq, sha256};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, Kid};
 use sealpost_proto::key::{Directory, TrustedDevice};
+use sealpost_proto::link::link_hash;
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::receipt::{Facts, Kind, Receipt, SignedReceipt};
-use sealpost_proto::sealed::{Envelope, PayloadLayout, Reason, Role, is_box_len, share_commit};
+use sealpost_proto::sealed::{
+    Envelope, LinkKdf, LinkStanza, PayloadLayout, Reason, Role, Stanza, is_box_len, share_commit,
+};
 use sealpost_proto::tree::tree_head;
 use serde_json::{Map, Value};
 
 use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
 use super::enrolment::founded;
+use super::link::LinkTerms;
 use super::sealed::{EnvelopeSizes, Recipient, Sealed};
 use super::transfer::{StoredPart, Transfer};
 use super::uploading::layout_of;
-use super::{Change, Loaded, Organisation};
+use super::{Change, LeafDraft, Loaded, Organisation};
 
 /// Signs the gateway's receipts: the only thing a decision asks for that is not in the state. The same receipt always gets the
 /// same signature.
@@ -83,6 +87,7 @@ pub fn check(
     ensure(is_box_len(envelope.manifest_box.len()), Reason::Manifest)?;
     envelope.check_box()?;
     ensure(command.options.openings != Some(0), ProblemKind::BadRequest)?;
+    links(command)?;
     Ok(envelope.seal.body.layout()?)
 }
 
@@ -121,14 +126,20 @@ pub fn seal(
     check_clock(command, at.seconds())?;
     check_payload(existing, command)?;
     let (recipients, sender_copy) = recipients(directory, command, at.seconds())?;
+    let links = links(command)?;
+    ensure(
+        !recipients.is_empty() || !links.is_empty(),
+        ProblemKind::UnknownRecipient,
+    )?;
     let receipt = accepted(organisation, command, at);
     let receipt = accept(&receipt).ok_or(ProblemKind::Internal)?;
-    let sealed = sealed(command, recipients, sender_copy, receipt.to_string());
-    let leaf = by.did(
+    let sealed = sealed(command, (recipients, sender_copy), links, receipt.to_string());
+    let mut leaves = vec![by.did(
         EventType::TransferSealed,
         object::transfer(&id),
         leaf_data(&sealed, &receipt),
-    );
+    )];
+    leaves.extend(sealed.links.iter().map(|link| created(&sealed, link, by)));
     let outcome = SealOutcome {
         receipt: sealed.receipt.clone(),
         is_new: true,
@@ -138,7 +149,11 @@ pub fn seal(
         sender: command.by.label,
         sealed: Box::new(sealed),
     };
-    Ok((outcome, Effects::one(change, leaf)))
+    let effects = Effects {
+        changes: vec![change],
+        leaves,
+    };
+    Ok((outcome, effects))
 }
 
 /// The receipt of the same seal, if it was sealed before; a different one is refused.
@@ -155,7 +170,8 @@ fn sealed_before(existing: Option<&Transfer>, command: &SealCommand) -> Result<O
     };
     let is_same = sealed.seal.0 == command.envelope.seal.to_bytes()
         && sealed.openings == command.options.openings
-        && sealed.public_label == command.options.public_label;
+        && sealed.public_label == command.options.public_label
+        && links(command).is_ok_and(|links| sealed.links == links);
     ensure(is_same, ProblemKind::AlreadySealed)?;
     Ok(Some(sealed.receipt.clone()))
 }
@@ -219,15 +235,57 @@ fn recipients(
         match role {
             Role::Recipient => {
                 ensure(recipients.iter().all(|r| r.label != label), Reason::Stanzas)?;
-                recipients.push(Recipient::new(label, *kid));
+                recipients.push(Recipient { label, kid: *kid });
             }
             Role::SenderCopy if label == command.by.label && sender_copy.is_none() => sender_copy = Some(*kid),
             // Recovery and group keys are in no directory yet.
             _ => return Err(ProblemKind::UnknownRecipient.into()),
         }
     }
-    ensure(!recipients.is_empty(), ProblemKind::UnknownRecipient)?;
     Ok((recipients, sender_copy))
+}
+
+/// What is kept of the block's links, in the order of the block: each of them is registered, and nothing else.
+fn links(command: &SealCommand) -> Result<Vec<LinkTerms>, Refusal> {
+    let stanzas = command.envelope.block.stanzas().iter();
+    let links: Result<Vec<LinkTerms>, Refusal> = stanzas
+        .filter_map(|stanza| match stanza {
+            Stanza::Link(stanza) => Some(link_terms(command, stanza)),
+            _ => None,
+        })
+        .collect();
+    let links = links?;
+    let is_all = links.len() == command.options.links.len() && links.len() <= MAX_LINKS;
+    ensure(is_all, ProblemKind::BadRequest)?;
+    Ok(links)
+}
+
+fn link_terms(command: &SealCommand, stanza: &LinkStanza) -> Result<LinkTerms, Refusal> {
+    let mut registered = command.options.links.iter().filter(|new| new.link == stanza.link_id);
+    let (Some(new), None) = (registered.next(), registered.next()) else {
+        return Err(ProblemKind::BadRequest.into());
+    };
+    ensure((1..=MAX_LINK_OPENINGS).contains(&new.openings), ProblemKind::BadRequest)?;
+    // A link that opens without words needs the owner's permission (4.1), which no statement can give yet.
+    let LinkKdf::Argon2id { params, salt } = stanza.kdf else {
+        return Err(ProblemKind::Forbidden.into());
+    };
+    Ok(LinkTerms {
+        link: link_hash(&stanza.link_id),
+        auth_sha256: new.auth_sha256,
+        m_kib: params.m_kib(),
+        t: params.t(),
+        salt,
+        openings: new.openings,
+    })
+}
+
+fn created(sealed: &Sealed, link: &LinkTerms, by: &Requester) -> LeafDraft {
+    let data = Data::default()
+        .hash("hh", &sealed.hh)
+        .number("openings", u64::from(link.openings))
+        .done();
+    by.did(EventType::LinkCreated, object::link(&link.link), data)
 }
 
 fn accepted(organisation: &Organisation, command: &SealCommand, at: Stamp) -> Receipt {
@@ -241,7 +299,12 @@ fn accepted(organisation: &Organisation, command: &SealCommand, at: Stamp) -> Re
     }
 }
 
-fn sealed(command: &SealCommand, recipients: Vec<Recipient>, sender_copy: Option<Kid>, receipt: String) -> Sealed {
+fn sealed(
+    command: &SealCommand,
+    (recipients, sender_copy): (Vec<Recipient>, Option<Kid>),
+    links: Vec<LinkTerms>,
+    receipt: String,
+) -> Sealed {
     let Envelope { header, seal, .. } = &command.envelope;
     Sealed {
         header: Base64(header.to_bytes().to_vec()),
@@ -258,6 +321,7 @@ fn sealed(command: &SealCommand, recipients: Vec<Recipient>, sender_copy: Option
         openings: command.options.openings,
         public_label: command.options.public_label,
         recipients,
+        links,
         sender_copy,
         receipt,
     }

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use sealpost_proto::id::{InviteId, TransferId};
+use sealpost_proto::id::{Hash, InviteId, TransferId};
 use thiserror::Error;
 
-use super::sealed::Sealed;
-use super::{Change, Invite, Organisation, Transfer};
+use super::{Change, Invite, Organisation, RequestNote, Transfer};
 
 /// Name of an aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +17,8 @@ pub enum Key {
     Invite(InviteId),
     /// A transfer.
     Transfer(TransferId),
+    /// An idempotency key, by the hash of device and key.
+    Request(Hash),
 }
 
 /// The aggregates that a decision named, as they are now.
@@ -26,6 +27,7 @@ pub struct Loaded {
     organisation: Option<Arc<Organisation>>,
     invites: BTreeMap<InviteId, Arc<Invite>>,
     transfers: BTreeMap<TransferId, Arc<Transfer>>,
+    requests: BTreeMap<Hash, RequestNote>,
 }
 
 impl Loaded {
@@ -36,6 +38,7 @@ impl Loaded {
             organisation: Some(organisation),
             invites: BTreeMap::new(),
             transfers: transfer.into_iter().map(|t| (t.id, t)).collect(),
+            requests: BTreeMap::new(),
         }
     }
 
@@ -57,6 +60,12 @@ impl Loaded {
         self.transfers.get(id).cloned()
     }
 
+    /// For what an idempotency key was used, if it was named and used.
+    #[must_use]
+    pub fn request(&self, hash: &Hash) -> Option<&RequestNote> {
+        self.requests.get(hash)
+    }
+
     /// A transfer, if it was named and exists.
     #[must_use]
     pub fn transfer(&self, id: &TransferId) -> Option<&Transfer> {
@@ -75,6 +84,7 @@ pub struct State {
     organisation: Arc<Organisation>,
     invites: HashMap<InviteId, Arc<Invite>>,
     transfers: HashMap<TransferId, Arc<Transfer>>,
+    requests: HashMap<Hash, RequestNote>,
 }
 
 impl State {
@@ -91,6 +101,9 @@ impl State {
                 Key::Transfer(id) => loaded
                     .transfers
                     .extend(self.transfers.get(id).map(|t| (*id, Arc::clone(t)))),
+                Key::Request(hash) => loaded
+                    .requests
+                    .extend(self.requests.get(hash).map(|note| (*hash, *note))),
             }
         }
         loaded
@@ -106,6 +119,7 @@ impl State {
             Key::Organisation => self.apply_to_organisation(change),
             Key::Invite(id) => self.apply_to_invite(id, change),
             Key::Transfer(id) => self.apply_to_transfer(id, change),
+            Key::Request(hash) => self.apply_to_request(hash, change),
         };
         if is_applied { Ok(()) } else { Err(Unfit(change.key())) }
     }
@@ -153,6 +167,20 @@ impl State {
         true
     }
 
+    fn apply_to_request(&mut self, hash: Hash, change: &Change) -> bool {
+        let Change::RequestNoted { digest, at, .. } = change else {
+            return false;
+        };
+        self.requests.insert(
+            hash,
+            RequestNote {
+                digest: *digest,
+                at: *at,
+            },
+        );
+        true
+    }
+
     fn apply_to_transfer(&mut self, id: TransferId, change: &Change) -> bool {
         match change {
             Change::TransferRemoved { .. } => return self.transfers.remove(&id).is_some(),
@@ -163,7 +191,7 @@ impl State {
             Change::TransferSealed { sender, sealed, .. } => {
                 let unannounced = || Arc::new(Transfer::announced(id, *sender, sealed.payload_len, sealed.sealed_at));
                 let transfer = self.transfers.entry(id).or_insert_with(unannounced);
-                Arc::make_mut(transfer).sealed = Some(Sealed::clone(sealed));
+                Arc::make_mut(transfer).seal(sealed.as_ref().clone());
             }
             _ => {
                 let Some(transfer) = self.transfers.get_mut(&id) else {

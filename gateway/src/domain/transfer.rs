@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealpost_proto::api::{OPENING_LIFETIME, RecipientState, TransferState, UNSEALED_LIFETIME};
+use sealpost_proto::api::{LinkSummary, OPENING_LIFETIME, RecipientState, TransferState, UNSEALED_LIFETIME};
 use sealpost_proto::id::{Hash, Label, OpeningId, PublicKey, TransferId};
 use sealpost_proto::sealed::STORED_SEGMENT_LEN;
 use serde::{Deserialize, Serialize};
 
 use super::Change;
-use super::sealed::{Recipient, Sealed};
+use super::link::{Link, Tries};
+use super::sealed::{Progress, Recipient, Sealed};
 
 /// Time for which the ciphertext stays after its share was destroyed, in seconds: downloads that run may end.
 pub const CIPHERTEXT_GRACE: u64 = 48 * 3_600;
@@ -37,7 +38,7 @@ impl StoredPart {
 }
 
 /// A transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
     /// Its id.
     pub id: TransferId,
@@ -55,17 +56,33 @@ pub struct Transfer {
     pub is_abandoned: bool,
     /// What was sealed.
     pub sealed: Option<Sealed>,
+    /// How far its recipients have come, of those who did anything.
+    pub progress: BTreeMap<Label, Progress>,
+    /// Its links, by the hash of their ids.
+    pub links: BTreeMap<Hash, Link>,
     /// Openings by id.
     pub openings: BTreeMap<OpeningId, Opening>,
+    /// Since when its share is missing (unix seconds), as after a restore: nothing is released until its sender re-arms it.
+    pub held_at: Option<u64>,
     /// Set when the share has to be destroyed.
     pub shredded: Option<Shredded>,
 }
 
+/// Who made an opening.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opener {
+    /// A person of the directory.
+    Member(Label),
+    /// Somebody with a link, by the hash of its id.
+    Link(Hash),
+}
+
 /// An opening: a device's right to ask for the share again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
     /// Whose.
-    pub label: Label,
+    pub opener: Opener,
     /// The device that it is bound to.
     pub device: PublicKey,
     /// When it was made, unix seconds.
@@ -79,9 +96,9 @@ pub struct Opening {
 }
 
 impl Opening {
-    fn new(label: Label, device: PublicKey, at: u64, is_counted: bool) -> Self {
+    fn new(opener: Opener, device: PublicKey, at: u64, is_counted: bool) -> Self {
         Self {
-            label,
+            opener,
             device,
             at,
             is_counted,
@@ -139,7 +156,7 @@ impl ShredCause {
 }
 
 /// How far the end of a transfer has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shredded {
     /// Why.
     pub cause: ShredCause,
@@ -188,7 +205,10 @@ impl Transfer {
             superseded: BTreeSet::new(),
             is_abandoned: false,
             sealed: None,
+            progress: BTreeMap::new(),
+            links: BTreeMap::new(),
             openings: BTreeMap::new(),
+            held_at: None,
             shredded: None,
         }
     }
@@ -205,7 +225,7 @@ impl Transfer {
         self.superseded.contains(&(number, *root))
     }
 
-    /// What concerns this recipient, once it is sealed.
+    /// Whom this recipient's stanza is for, once it is sealed.
     #[must_use]
     pub fn recipient(&self, label: &Label) -> Option<&Recipient> {
         self.sealed.as_ref()?.recipients.iter().find(|r| r.label == *label)
@@ -233,6 +253,7 @@ impl Transfer {
             (Some(ShredCause::Expired), _) => TransferState::Expired,
             (None, Some((at, cause))) if now >= at && cause == ShredCause::Used => TransferState::Used,
             (None, Some((at, _))) if now >= at => TransferState::Expired,
+            (None, _) if self.held_at.is_some() => TransferState::Held,
             (None, _) => TransferState::Available,
         }
     }
@@ -251,8 +272,12 @@ impl Transfer {
     /// When the last of all allowed openings ends or ended; none while one is left to be made.
     fn used_up_at(&self) -> Option<u64> {
         let sealed = self.sealed.as_ref()?;
-        let allowed = sealed.openings?;
-        if sealed.recipients.iter().any(|r| r.openings_used < allowed) {
+        let is_left = |r: &Recipient| {
+            sealed
+                .openings
+                .is_none_or(|allowed| self.openings_used(&r.label) < allowed)
+        };
+        if sealed.recipients.iter().any(is_left) || self.links.values().any(Link::is_left) {
             return None;
         }
         self.openings
@@ -260,6 +285,12 @@ impl Transfer {
             .filter(|o| o.is_counted)
             .map(Opening::ends_at)
             .max()
+    }
+
+    /// Openings that count against this recipient's limit.
+    #[must_use]
+    pub fn openings_used(&self, label: &Label) -> u32 {
+        self.progress.get(label).map_or(0, |p| p.openings_used)
     }
 
     /// When the sweep has work on it next (unix seconds); none when it is done with it.
@@ -280,14 +311,33 @@ impl Transfer {
         let recipients = self.sealed.iter().flat_map(|sealed| &sealed.recipients);
         recipients
             .filter(|r| self.sender == *viewer || r.label == *viewer)
-            .map(|r| RecipientState {
-                label: r.label,
-                kid: r.kid,
-                openings_used: r.openings_used,
-                opened_at: r.opened_at,
-                receipt: r.receipt.clone(),
-            })
+            .map(|r| self.recipient_state(r))
             .collect()
+    }
+
+    /// Links as `viewer` sees them: the sender all, others none.
+    #[must_use]
+    pub fn link_summaries(&self, viewer: &Label) -> Vec<LinkSummary> {
+        let links = self.links.values().filter(|_| self.sender == *viewer);
+        links.map(Link::summary).collect()
+    }
+
+    fn recipient_state(&self, recipient: &Recipient) -> RecipientState {
+        let progress = self.progress.get(&recipient.label).cloned().unwrap_or_default();
+        RecipientState {
+            label: recipient.label,
+            kid: recipient.kid,
+            openings_used: progress.openings_used,
+            opened_at: progress.opened_at,
+            receipt: progress.receipt,
+        }
+    }
+
+    /// Takes what was sealed.
+    pub(super) fn seal(&mut self, sealed: Sealed) {
+        let links = sealed.links.iter().map(|terms| (terms.link, Link::new(terms.clone())));
+        self.links = links.collect();
+        self.sealed = Some(sealed);
     }
 
     /// Applies a change to a transfer that exists; `false` if it is no change of one.
@@ -312,7 +362,21 @@ impl Transfer {
                 at,
                 counted,
                 ..
-            } => self.open(*opening, Opening::new(*label, *device, *at, *counted)),
+            } => self.open(*opening, Opening::new(Opener::Member(*label), *device, *at, *counted)),
+            Change::LinkRedeemed {
+                link,
+                opening,
+                device,
+                at,
+                ..
+            } => self.open(*opening, Opening::new(Opener::Link(*link), *device, *at, true)),
+            Change::LinkFailed { link, at, .. } => return self.change_link(link, |link| link.tries.fail(*at)),
+            Change::LinkRearmed { link, .. } => return self.change_link(link, |link| link.tries = Tries::default()),
+            Change::LinkBurned { link, .. } => return self.change_link(link, |link| link.is_burned = true),
+            Change::TransferHeld { at, .. } => {
+                self.held_at.get_or_insert(*at);
+            }
+            Change::TransferRearmed { .. } => self.held_at = None,
             Change::ReceiptTaken {
                 opening,
                 verified,
@@ -342,9 +406,21 @@ impl Transfer {
     }
 
     fn open(&mut self, id: OpeningId, opening: Opening) {
-        if let Some(recipient) = self.recipient_mut(&opening.label) {
-            recipient.opened_at.get_or_insert(opening.at);
-            recipient.openings_used += u32::from(opening.is_counted);
+        match opening.opener {
+            Opener::Member(label) if self.recipient(&label).is_some() => {
+                let progress = self.progress.entry(label).or_default();
+                progress.opened_at.get_or_insert(opening.at);
+                progress.openings_used += u32::from(opening.is_counted);
+            }
+            // The sender's own copy is not counted.
+            Opener::Member(_) => {}
+            Opener::Link(link) => {
+                self.change_link(&link, |link| {
+                    link.opened_at.get_or_insert(opening.at);
+                    link.openings_used += 1;
+                    link.tries = Tries::default();
+                });
+            }
         }
         self.forget_ended(&opening.device, opening.at);
         self.openings.insert(id, opening);
@@ -372,15 +448,24 @@ impl Transfer {
         if verified {
             opening.verified_at.get_or_insert(at);
         }
-        let label = opening.label;
-        if let Some(recipient) = self.recipient_mut(&label).filter(|r| !r.is_verified) {
-            recipient.receipt = Some(receipt.to_owned());
-            recipient.is_verified = verified;
+        let (kept, is_verified) = match opening.opener {
+            Opener::Member(label) if self.progress.contains_key(&label) => {
+                let progress = self.progress.entry(label).or_default();
+                (&mut progress.receipt, &mut progress.is_verified)
+            }
+            Opener::Member(_) => return,
+            Opener::Link(link) => match self.links.get_mut(&link) {
+                Some(link) => (&mut link.receipt, &mut link.is_verified),
+                None => return,
+            },
+        };
+        if !*is_verified {
+            *kept = Some(receipt.to_owned());
+            *is_verified = verified;
         }
     }
 
-    fn recipient_mut(&mut self, label: &Label) -> Option<&mut Recipient> {
-        let recipients = &mut self.sealed.as_mut()?.recipients;
-        recipients.iter_mut().find(|r| r.label == *label)
+    fn change_link(&mut self, link: &Hash, change: impl FnOnce(&mut Link)) -> bool {
+        self.links.get_mut(link).map(change).is_some()
     }
 }

@@ -15,7 +15,7 @@ use super::{Error, Service};
 use crate::access::{Action, Grant};
 use crate::domain::opening::{self, OpenCommand, ReceiptCommand, Release};
 use crate::domain::sealing::seal_hash;
-use crate::domain::{Key, Refusal, object};
+use crate::domain::{Key, Opener, Refusal, object};
 use crate::store::StoreError;
 use crate::store::blob::BlobKey;
 use crate::store::ledger::Committed;
@@ -118,11 +118,14 @@ impl Service {
         let Ok(receipt) = signed_by_recipient(&request.receipt) else {
             return Err(self.refuse(refused, ProblemKind::ReceiptRefused.into()).await);
         };
+        let member = grant.member()?;
         let command = ReceiptCommand {
             transfer: id,
             opening: request.opening,
             receipt,
-            by: grant.member()?,
+            opener: Opener::Member(member.label),
+            device: member.key,
+            identity: member.identity,
         };
         refused.event = command.event().unwrap_or(refused.event);
         let identity = Arc::clone(&self.ports.identity);

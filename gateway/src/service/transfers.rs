@@ -78,6 +78,7 @@ impl Service {
             state: transfer.state(self.now()),
             openings: sealed.openings,
             recipients: transfer.recipient_states(viewer),
+            links: transfer.link_summaries(viewer),
         })
     }
 }

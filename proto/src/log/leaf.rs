@@ -64,6 +64,33 @@ pub enum EventType {
     /// The release share was destroyed.
     #[serde(rename = "transfer.shredded")]
     TransferShredded,
+    /// The sender, or a registrar, withdrew it.
+    #[serde(rename = "transfer.revoked")]
+    TransferRevoked,
+    /// Its share is not here, as after a restore: nothing is released until its sender re-arms it.
+    #[serde(rename = "transfer.held")]
+    TransferHeld,
+    /// Its sender handed the share over again.
+    #[serde(rename = "transfer.rearmed")]
+    TransferRearmed,
+    /// A link for somebody without an account was made.
+    #[serde(rename = "link.created")]
+    LinkCreated,
+    /// Somebody who knew its words or secret opened it: share and stanza left the gateway.
+    #[serde(rename = "link.redeemed")]
+    LinkRedeemed,
+    /// Somebody tried with wrong words, or was refused.
+    #[serde(rename = "link.failed")]
+    LinkFailed,
+    /// Its sender unlocked it after wrong tries.
+    #[serde(rename = "link.rearmed")]
+    LinkRearmed,
+    /// Its sender ended it.
+    #[serde(rename = "link.burned")]
+    LinkBurned,
+    /// The gateway goes on after a loss that its operator accepted.
+    #[serde(rename = "dr.restore")]
+    DrRestore,
     /// Somebody read the audit log.
     #[serde(rename = "audit.read")]
     AuditRead,
@@ -100,6 +127,8 @@ pub enum ActorKind {
     Invitee,
     /// The gateway itself; the id is the gateway's.
     Gateway,
+    /// Somebody without an account who holds a link; the id is the link's hash.
+    Visitor,
 }
 
 /// What something is.
@@ -116,6 +145,8 @@ pub enum ObjectKind {
     Org,
     /// A log, by its origin.
     Log,
+    /// A link, by the hash of its id.
+    Link,
 }
 
 /// Who did it.

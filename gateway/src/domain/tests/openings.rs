@@ -36,7 +36,7 @@ fn openings_are_counted_once_and_bound_to_their_device() {
     let (mut clinic, provider) = sent(7, Some(2));
     assert_eq!(try_open(&mut clinic, &provider, 1, 10), Ok(()));
     assert_eq!(try_open(&mut clinic, &provider, 1, 20), Ok(()), "repeated, not counted");
-    let used = |clinic: &Clinic| clinic.sealed(ID).recipients[0].openings_used;
+    let used = |clinic: &Clinic| clinic.progress(ID).openings_used;
     assert_eq!(used(&clinic), 1);
     assert_eq!(
         try_open(&mut clinic, &provider, 1, 10 + OPENING_LIFETIME),
@@ -102,7 +102,7 @@ fn verified_is_sticky_and_ends_the_opening() {
         later.receipt, outcome.receipt,
         "the same answer again, never a rejection"
     );
-    let recipient = clinic.sealed(ID).recipients[0].clone();
+    let recipient = clinic.progress(ID);
     assert!(recipient.is_verified && recipient.receipt == Some(outcome.receipt));
     assert_eq!(try_open(&mut clinic, &provider, 1, 50), Err(ProblemKind::LimitReached));
     assert_eq!(clinic.transfer(ID).unwrap().state(NOW + 50), TransferState::Used);
@@ -242,7 +242,7 @@ proptest! {
                     }
                 }
             }
-            let used = clinic.sealed(ID).recipients[0].openings_used;
+            let used = clinic.progress(ID).openings_used;
             prop_assert_eq!(used as usize, made.len());
         }
     }

@@ -39,10 +39,6 @@ pub(in crate::store) fn sealed(n: u8, sender: u8, recipients: &[u8], expires_at:
     let recipient = |n: &u8| Recipient {
         label: label(*n),
         kid: Kid::from_bytes([*n; 32]),
-        openings_used: 0,
-        opened_at: None,
-        is_verified: false,
-        receipt: None,
     };
     let sealed = Sealed {
         header: Base64(vec![n; 248]),
@@ -64,6 +60,7 @@ pub(in crate::store) fn sealed(n: u8, sender: u8, recipients: &[u8], expires_at:
         openings: None,
         public_label: None,
         recipients: recipients.iter().map(recipient).collect(),
+        links: Vec::new(),
         sender_copy: None,
         receipt: String::new(),
     };

@@ -112,7 +112,7 @@ impl Book {
     fn show(&mut self, seq: u64, changed: &Changed) {
         let Changed { key, before, after } = changed;
         match key {
-            Key::Organisation => {}
+            Key::Organisation | Key::Request(_) => {}
             Key::Invite(id) => self.indices.invite(id, after.invite(id).is_some()),
             Key::Transfer(id) => self.indices.transfer(seq, id, before.transfer(id), after.transfer(id)),
         }
