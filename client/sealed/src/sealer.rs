@@ -1,7 +1,7 @@
 //! Making a sealed transfer: header and stanzas at once, segments in any order, then manifest box and seal.
 
 use rand_core::CryptoRng;
-use sealpost_proto::crypto::SigningKey;
+use sealpost_proto::crypto::{SigningKey, constant_time_eq};
 use sealpost_proto::id::{Kid, PublicKey, TransferId};
 use sealpost_proto::key::EncryptionPublicKey;
 use sealpost_proto::sealed::{
@@ -74,6 +74,9 @@ pub enum SealError {
     /// The device key is not the one that the header names.
     #[error("The device key is not the one that the header names.")]
     Device,
+    /// What was kept to resume with does not belong together.
+    #[error("The secrets that were kept are not the ones that the header commits to.")]
+    Kept,
     /// The cryptographic library failed.
     #[error("The cryptographic library failed.")]
     Crypto(#[from] CryptoFailure),
@@ -117,6 +120,41 @@ impl Sealer {
             manifest,
             layout,
         })
+    }
+
+    /// The sealer of a transfer that was begun before, from what was kept of it: nothing is drawn, so header, stanzas and content
+    /// keys are the same, and segments that are sealed now get new salts.
+    ///
+    /// # Errors
+    /// [`SealError::Kept`] when the secrets are not the ones that the header commits to; [`SealError::Manifest`].
+    pub fn resume(
+        provider: &'static dyn Provider,
+        header: Header,
+        block: Block,
+        manifest: ManifestDraft,
+        secrets: TransferSecrets,
+    ) -> Result<Self, SealError> {
+        let total = manifest.check()?;
+        let layout = PayloadLayout::for_total(total).ok_or(ManifestError::TooLarge)?;
+        let is_share = secrets.share().map(share_commit) == header.share_commit;
+        if !is_share || !constant_time_eq(&secrets.commitment(&header), &header.commitment) {
+            return Err(SealError::Kept);
+        }
+        Ok(Self {
+            provider,
+            keys: secrets.payload_keys(&header),
+            header,
+            block,
+            secrets,
+            manifest,
+            layout,
+        })
+    }
+
+    /// What the sender writes, as it was given.
+    #[must_use]
+    pub fn manifest(&self) -> &ManifestDraft {
+        &self.manifest
     }
 
     /// The header.

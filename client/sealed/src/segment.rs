@@ -13,6 +13,13 @@ pub fn plaintext_mut(stored: &mut [u8]) -> Option<&mut [u8]> {
     stored.get_mut(SALT_LEN..end)
 }
 
+/// Keyed BLAKE3 of a segment's plaintext under [`crate::Sealer::resume_key`]: by it a resuming sender knows that what it reads is
+/// what it sealed before. It stays with the sender.
+#[must_use]
+pub fn resume_hash(key: &[u8; 32], plaintext: &[u8]) -> [u8; 32] {
+    *blake3::keyed_hash(key, plaintext).as_bytes()
+}
+
 /// Seals the plaintext in `stored` under a fresh salt; `derive` makes key and IV from it.
 pub(crate) fn seal_in_place(
     provider: &dyn Provider,

@@ -174,7 +174,7 @@ impl Manifest {
 }
 
 /// A file that is to be sent.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileDraft {
     /// Name under which the recipient saves it.
     pub name: String,
@@ -186,8 +186,8 @@ pub struct FileDraft {
     pub mtime: Option<i64>,
 }
 
-/// What a sender writes; lengths are known, digests are not yet.
-#[derive(Clone, PartialEq, Eq)]
+/// What a sender writes; lengths are known, digests are not yet. Serialized only into sealed state, to be resumed from.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestDraft {
     /// One line.
     pub subject: Option<String>,

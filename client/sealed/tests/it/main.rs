@@ -16,6 +16,7 @@ mod more;
 mod negatives;
 mod opening;
 mod properties;
+mod resuming;
 mod sealing;
 mod standards;
 mod support;
