@@ -107,7 +107,7 @@ impl SentRecord {
         let all_verified = !self.recipients.is_empty() && self.recipients.iter().all(is_verified);
         let has_ended = match state {
             TransferState::Expired | TransferState::Revoked | TransferState::Used => true,
-            TransferState::Available => now > self.expires_at,
+            TransferState::Available | TransferState::Held => now > self.expires_at,
         };
         (all_verified || has_ended) && self.share.take().is_some()
     }

@@ -106,6 +106,7 @@ pub(crate) fn sealed_by(account: Account, statements: &[String], lengths: &[usiz
             state: TransferState::Available,
             openings: None,
             recipients: Vec::new(),
+            links: Vec::new(),
         },
         sent_to,
         opened: OpenResponse {

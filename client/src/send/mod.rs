@@ -84,6 +84,7 @@ pub struct Sent {
 pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progress>) -> Result<Sent, Error> {
     session.update_and_check().await?;
     let options = SealOptions {
+        links: Vec::new(),
         openings: draft.openings,
         public_label: draft.public_label,
     };

@@ -135,6 +135,7 @@ impl From<&ApiError> for Exit {
             Some(ProblemKind::ClockSkew) => Self::Clock,
             Some(ProblemKind::UnknownRecipient) => Self::Recipient,
             Some(ProblemKind::DirectoryBehind) => Self::Log,
+            Some(ProblemKind::Held) => Self::Gateway,
             _ if problem.status >= 500 || problem.status == 429 => Self::Gateway,
             _ => Self::Refused,
         }

@@ -65,6 +65,7 @@ fn line(index: usize, leaf: &Leaf, people: &People) -> String {
         ObjectKind::Invite => ("invite", shortened(&leaf.object.id)),
         ObjectKind::Org => ("org", shortened(&leaf.object.id)),
         ObjectKind::Log => ("log", shortened(&leaf.object.id)),
+        ObjectKind::Link => ("link", shortened(&leaf.object.id)),
     };
     format!(
         "\n  {index:>6}  {}  {:<20} {}  {kind} {object}{outcome}",

@@ -101,6 +101,7 @@ fn state(summary: &TransferSummary, expires_at: u64, is_received: bool, now: u64
         TransferState::Available | TransferState::Expired => "expired",
         TransferState::Revoked => "withdrawn by the sender",
         TransferState::Used => "all openings used",
+        TransferState::Held => "waits for its sender",
     }
 }
 

@@ -188,6 +188,7 @@ fn over(state: TransferState) -> &'static str {
         TransferState::Expired => "expired",
         TransferState::Revoked => "withdrawn",
         TransferState::Used => "all openings used",
+        TransferState::Held => "held: run `sealpost rearm`",
     }
 }
 
