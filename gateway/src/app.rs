@@ -13,12 +13,13 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, RwLock};
 
+use crate::access::rates::Rate;
 use crate::access::{Gatekeeper, Settings};
 use crate::audit::{Logs, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
-use crate::config::Config;
-use crate::http::{Api, BodyRoom, Limits, NewId, Server, ServerLimits, router};
+use crate::config::{self, Config};
+use crate::http::{AddressLimits, AddressRates, Api, BodyRoom, Limits, NewId, Server, ServerLimits, router};
 use crate::identity::{IdentityError, SetupFile, identity};
 pub use crate::logging::start as start_logging;
 use crate::random::Random;
@@ -130,6 +131,10 @@ impl Gateway {
             gateway: identity.gateway.clone(),
             started_at,
             ahead,
+            account_rate: Rate::per_second(
+                config.limits.requests_per_second_per_account,
+                config.limits.request_burst_per_account,
+            ),
         };
         let gatekeeper = Gatekeeper::new(settings, ledger.clone(), ledger.clone(), Arc::clone(&clock));
         let service = Service::new(Ports {
@@ -139,7 +144,7 @@ impl Gateway {
             shares,
             checkpoints: signers,
             setup: setup.clone(),
-            clock,
+            clock: Arc::clone(&clock),
             identity,
             limits: service::Limits {
                 transfer_bytes: config.limits.transfer_bytes,
@@ -152,6 +157,7 @@ impl Gateway {
             gatekeeper: Arc::new(gatekeeper),
             limits: Limits {
                 deadline: Duration::from_secs(config.limits.request_deadline),
+                addresses: Arc::new(AddressLimits::new(address_rates(&config.limits), Arc::clone(&clock))),
             },
             new_id: NewId(Arc::new(move || new_id(random.as_ref()))),
             room: BodyRoom::default(),
@@ -244,6 +250,15 @@ async fn setup_file(
         SetupFile::open(data.path(), address.clone(), random)
     };
     Ok(opened?)
+}
+
+fn address_rates(limits: &config::Limits) -> AddressRates {
+    AddressRates {
+        all: Rate::per_second(limits.requests_per_second_per_address, limits.request_burst_per_address),
+        newcomers: Rate::per_hour(limits.newcomers_per_hour_per_address),
+        redemptions: Rate::per_hour(limits.redemptions_per_hour_per_address),
+        exempt_loopback: limits.exempt_loopback,
+    }
 }
 
 fn new_id(random: &dyn Random) -> String {

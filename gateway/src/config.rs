@@ -9,9 +9,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use sealpost_proto::enrolment::is_gateway_url;
-use sealpost_proto::sealed::PADDED_LIMIT;
 use serde::Deserialize;
 use thiserror::Error;
+
+pub use self::limits::Limits;
+pub use self::network::{HealthListen, Networks};
+
+mod limits;
+mod network;
 
 /// Why a configuration was refused.
 #[derive(Debug, Error)]
@@ -43,10 +48,16 @@ pub struct Config {
     pub ring_dir: Option<PathBuf>,
     /// Seconds that running requests get when the gateway stops. Default 10.
     pub shutdown_deadline: u64,
+    /// Networks of proxies whose connections begin with a PROXY protocol header, version 2. Default: none.
+    pub trusted_proxies: Networks,
     /// Certificate.
     pub tls: Tls,
     /// Bounds.
     pub limits: Limits,
+    /// Where the gateway says how it is.
+    pub health: Health,
+    /// What the gateway asks of its clock.
+    pub clock: Clock,
     /// Log of the program (not the audit log).
     pub log: Log,
 }
@@ -61,20 +72,22 @@ pub struct Tls {
     pub private_key: Option<PathBuf>,
 }
 
-/// `[limits]`.
+/// `[health]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Most stored bytes of a transfer. Default 107374182400 (100 GiB).
-    pub transfer_bytes: u64,
-    /// Connections at once. Default 256.
-    pub connections: usize,
-    /// Connections at once from one address (IPv4 /32, IPv6 /64). Default 64.
-    pub connections_per_address: usize,
-    /// Whether connections from this machine are not counted by address. Default true.
-    pub exempt_loopback: bool,
-    /// Seconds for a request, but for the upload of a part, which must keep a least rate instead. Default 30.
-    pub request_deadline: u64,
+pub struct Health {
+    /// Address and port of `/healthz` and `/readyz`, on this computer alone; or `off`. Default `127.0.0.1:8444`.
+    pub listen: HealthListen,
+}
+
+/// `[clock]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Clock {
+    /// Whether the gateway refuses to start while the clock is not synchronised (else it warns). Default false.
+    pub require_sync: bool,
+    /// File that is there once the clock is synchronised. Default `/run/systemd/timesync/synchronized`.
+    pub sync_file: PathBuf,
 }
 
 /// `[log]`.
@@ -119,21 +132,29 @@ impl Default for Config {
             data_dir: PathBuf::from("sealpost-data"),
             ring_dir: None,
             shutdown_deadline: 10,
+            trusted_proxies: Networks::default(),
             tls: Tls::default(),
             limits: Limits::default(),
+            health: Health::default(),
+            clock: Clock::default(),
             log: Log::default(),
         }
     }
 }
 
-impl Default for Limits {
+impl Default for Health {
     fn default() -> Self {
         Self {
-            transfer_bytes: 100 << 30,
-            connections: 256,
-            connections_per_address: 64,
-            exempt_loopback: true,
-            request_deadline: 30,
+            listen: HealthListen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 8444))),
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            require_sync: false,
+            sync_file: PathBuf::from("/run/systemd/timesync/synchronized"),
         }
     }
 }
@@ -182,13 +203,13 @@ impl Config {
         if self.tls.certificate.is_some() != self.tls.private_key.is_some() {
             return refuse("tls", "certificate and private_key belong together");
         }
-        let limits = &self.limits;
-        if limits.connections == 0 || limits.connections_per_address == 0 || limits.request_deadline == 0 {
-            return refuse("limits", "nothing could be served with a limit of 0");
+        if !self.health.listen.is_local() {
+            return refuse(
+                "health.listen",
+                "it is not protected, so it must be an address of this computer alone, such as 127.0.0.1:8444, or off",
+            );
         }
-        if self.limits.transfer_bytes > PADDED_LIMIT {
-            return refuse("limits.transfer_bytes", "a transfer is at most 1 TiB long");
-        }
+        self.limits.check()?;
         Ok(())
     }
 
@@ -211,91 +232,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SAMPLE: &str = include_str!("../../deploy/gateway.toml");
-
-    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("gateway.toml");
-        std::fs::write(&path, file).unwrap();
-        let owned = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::load(Some(&path), owned.collect())
-    }
-
-    #[test]
-    fn no_configuration_is_a_good_one() {
-        assert_eq!(Config::load(None, HashMap::new()).unwrap(), Config::default());
-        assert_eq!(Config::default().ring_folder(), PathBuf::from("sealpost-data-ring"));
-        assert_eq!(Config::default().url(1234), "https://localhost:1234");
-    }
-
-    #[test]
-    fn the_sample_names_every_key_at_its_default() {
-        assert_eq!(load(SAMPLE, &[]).unwrap(), Config::default());
-        // A setting that is commented out is `#key = value` without a space; prose has one.
-        let settings: String = SAMPLE
-            .lines()
-            .map(|line| {
-                line.strip_prefix('#')
-                    .filter(|rest| !rest.starts_with(' '))
-                    .unwrap_or(line)
-            })
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let expected = Config {
-            public_url: Some("https://localhost:8443".to_owned()),
-            ring_dir: Some("sealpost-data-ring".into()),
-            tls: Tls {
-                certificate: Some("certificate.pem".into()),
-                private_key: Some("private-key.pem".into()),
-            },
-            ..Config::default()
-        };
-        assert_eq!(load(&settings, &[]).unwrap(), expected);
-        let keys = settings.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 14, "a key is missing in the sample or here");
-    }
-
-    #[test]
-    fn environment_comes_after_the_file() {
-        let loaded = load(
-            "listen = \"0.0.0.0:1\"\npublic_url = \"https://gw\"\nshutdown_deadline = 3\n[log]\nformat = \"json\"\n",
-            &[
-                ("SEALPOST__LISTEN", "0.0.0.0:2"),
-                ("SEALPOST__LIMITS__CONNECTIONS", "7"),
-                ("SEALPOST_HOME", "for the client"),
-                ("PATH", "/bin"),
-            ],
-        );
-        let loaded = loaded.unwrap();
-        assert_eq!(loaded.listen.port(), 2);
-        assert_eq!(loaded.shutdown_deadline, 3);
-        assert_eq!(loaded.limits.connections, 7);
-        assert_eq!(loaded.log.format, LogFormat::Json);
-    }
-
-    #[test]
-    fn unknown_keys_and_impossible_values_are_refused() {
-        for file in [
-            "lisen = \"0.0.0.0:1\"",
-            "[limits]\nconnection = 1",
-            "[tls]\ncertificate = \"only.pem\"",
-            "public_url = \"http://gw\"",
-            "public_url = \"https://gw/path\"",
-            "listen = \"0.0.0.0:8443\"",
-            "listen = \"nowhere\"",
-            "[limits]\nconnections = 0",
-            "[limits]\nconnections_per_address = 0",
-            "[log]\nlevel = \"loud\"",
-            "not toml",
-        ] {
-            assert!(load(file, &[]).is_err(), "{file}");
-        }
-        for variable in ["SEALPOST__LISEN", "SEALPOST__LIMITS__CONNECTION", "SEALPOST__TLS"] {
-            assert!(load("", &[(variable, "1")]).is_err(), "{variable}");
-        }
-        assert!(Config::load(Some(Path::new("does-not-exist.toml")), HashMap::new()).is_err());
-    }
-}
+mod tests;

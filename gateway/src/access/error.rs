@@ -3,6 +3,7 @@
 use sealpost_proto::problem::ProblemKind;
 use thiserror::Error;
 
+use super::rates::RetryAfter;
 use crate::store::StoreError;
 
 /// Why a request did not become a grant.
@@ -16,6 +17,12 @@ pub enum AccessError {
     ClockSkew {
         /// The gateway's clock, unix seconds.
         now: u64,
+    },
+    /// The caller asks too often.
+    #[error("the caller asks too often")]
+    TooManyRequests {
+        /// When to ask again.
+        wait: RetryAfter,
     },
     /// The state cannot be read.
     #[error("the state cannot be read")]
@@ -32,6 +39,7 @@ impl AccessError {
         match self {
             Self::Refused(kind) => *kind,
             Self::ClockSkew { .. } => ProblemKind::ClockSkew,
+            Self::TooManyRequests { .. } => ProblemKind::TooManyRequests,
             Self::Audit(_) => ProblemKind::AuditUnavailable,
             Self::Store(StoreError::Unavailable(_)) => ProblemKind::Unavailable,
             Self::Store(_) => ProblemKind::Internal,

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use sealpost_proto::crypto::sha256;
 use sealpost_proto::http_signature::{MAX_SKEW, Params, Seen, content_digest_matches};
-use sealpost_proto::id::{GatewayId, PublicKey};
+use sealpost_proto::id::{GatewayId, Hash, Label, PublicKey};
 use sealpost_proto::key::TrustedDevice;
 use sealpost_proto::log::{Actor, ActorKind};
 use sealpost_proto::problem::ProblemKind;
 
+use super::grant::Keyed;
+use super::in_flight::InFlight;
 use super::nonces::Nonces;
 use super::policy::permits;
+use super::rates::{Buckets, Cost, Rate};
 use super::{AccessError, Action, Grant, Head, Role, head};
 use crate::clock::Clock;
-use crate::domain::{Change, Effects, Key, Organisation, Requester, Stamp, object};
+use crate::domain::{Change, Effects, Key, KeyedRequest, Organisation, Requester, Stamp, object};
 use crate::store::ledger::{Ledger, transact};
 use crate::store::views::Views;
 
@@ -28,6 +33,8 @@ pub struct Settings {
     pub started_at: u64,
     /// Devices whose clock was ahead before that, and until when they may have signed, unix seconds.
     pub ahead: BTreeMap<PublicKey, u64>,
+    /// How often one person may ask; none for no limit.
+    pub account_rate: Option<Rate>,
 }
 
 /// How far ahead a note about a device whose clock is ahead reaches, in seconds: for so long it needs no other, and for so
@@ -42,6 +49,8 @@ pub struct Gatekeeper {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     nonces: Mutex<Nonces>,
+    accounts: Option<Buckets<Label>>,
+    in_flight: Arc<InFlight>,
 }
 
 /// A request whose signature, caller and policy were checked, and whose body was not read yet.
@@ -100,11 +109,13 @@ impl Gatekeeper {
     #[must_use]
     pub fn new(settings: Settings, views: Arc<dyn Views>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
         Self {
+            accounts: settings.account_rate.map(Buckets::new),
             settings,
             views,
             ledger,
             clock,
             nonces: Mutex::new(Nonces::default()),
+            in_flight: Arc::default(),
         }
     }
 
@@ -123,6 +134,8 @@ impl Gatekeeper {
         let verified = self.verify(head, now)?;
         let organisation = self.views.organisation().await.map_err(AccessError::Store)?;
         let device = recognise(&organisation, &verified.params.key, now)?;
+        // Before anything is written for the caller, refusals included.
+        self.check_rate(head, action, device.label)?;
         self.nonces
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -146,12 +159,13 @@ impl Gatekeeper {
             is_auditor: organisation.is_auditor(&device.label),
             requester,
             signature_base: verified.base,
+            keyed: None,
         };
         if !may(&grant, action) {
             self.write_down(&grant, &device).await?;
             return Err(ProblemKind::Forbidden.into());
         }
-        admitted(grant, head)
+        self.admitted(grant, head)
     }
 
     /// Admits a device that announces itself: to the founding of the organisation, or to an invitation. `actor` names it in
@@ -188,8 +202,48 @@ impl Gatekeeper {
             is_auditor: false,
             requester,
             signature_base: verified.base,
+            keyed: None,
         };
-        admitted(grant, head)
+        self.admitted(grant, head)
+    }
+
+    /// Counts a request of a person; stored bytes that come or go are bulk, which connections and buffers bound.
+    fn check_rate(&self, head: &Head<'_>, action: Action, label: Label) -> Result<(), AccessError> {
+        let is_bulk = head.method == "PUT" || (head.method == "GET" && action == Action::Open);
+        let Some(accounts) = self.accounts.as_ref().filter(|_| !is_bulk) else {
+            return Ok(());
+        };
+        let now = Duration::from_millis(self.clock.boot_millis());
+        accounts
+            .take(label, Cost::Whole, now)
+            .map_err(|wait| AccessError::TooManyRequests { wait })
+    }
+
+    /// What is left to be checked with the body. A request under an idempotency key takes its place here.
+    fn admitted(&self, mut grant: Grant, head: &Head<'_>) -> Result<Admitted, AccessError> {
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let content_length = text("content-length").map(str::parse).transpose();
+        let covers_digest = matches!(head.method, "POST" | "PATCH");
+        let content_digest = covers_digest.then(|| text("content-digest").unwrap_or_default().to_owned());
+        // Whoever has a digest has a key as well: the signature covers both or it is refused.
+        let key = text("idempotency-key").and_then(|key| uuid::Uuid::try_parse(key).ok());
+        if let (Some(key), Some(digest)) = (key, &content_digest) {
+            let of_request = sha256(&[
+                head.method.as_bytes(),
+                b"\n",
+                head.path.as_bytes(),
+                b"\n",
+                digest.as_bytes(),
+            ]);
+            let request = KeyedRequest::new(&grant.device, key.as_bytes(), Hash::from_bytes(of_request));
+            let place = self.in_flight.enter(&request)?;
+            grant.keyed = Some(Keyed { request, _place: place });
+        }
+        Ok(Admitted {
+            grant,
+            content_length: content_length.map_err(|_| ProblemKind::BadRequest)?,
+            content_digest,
+        })
     }
 
     fn now(&self) -> u64 {
@@ -300,15 +354,4 @@ fn may(grant: &Grant, action: Action) -> bool {
     permits(Role::Member, action)
         || grant.is_registrar && permits(Role::Registrar, action)
         || grant.is_auditor && permits(Role::Auditor, action)
-}
-
-fn admitted(grant: Grant, head: &Head<'_>) -> Result<Admitted, AccessError> {
-    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let content_length = text("content-length").map(str::parse).transpose();
-    let covers_digest = matches!(head.method, "POST" | "PATCH");
-    Ok(Admitted {
-        grant,
-        content_length: content_length.map_err(|_| ProblemKind::BadRequest)?,
-        content_digest: covers_digest.then(|| text("content-digest").unwrap_or_default().to_owned()),
-    })
 }

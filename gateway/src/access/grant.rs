@@ -1,11 +1,14 @@
 //! The proof that somebody may do something. Only this room can make one.
 
+use std::sync::Arc;
+
 use sealpost_proto::id::PublicKey;
 use sealpost_proto::key::TrustedDevice;
 use sealpost_proto::problem::ProblemKind;
 
 use super::Action;
-use crate::domain::{Refusal, Requester};
+use super::in_flight::Place;
+use crate::domain::{KeyedRequest, Refusal, Requester};
 
 /// A caller who was recognised and may do what is asked. Unforgeable: its fields are private to this room.
 #[derive(Debug, Clone)]
@@ -17,6 +20,15 @@ pub struct Grant {
     pub(super) is_auditor: bool,
     pub(super) requester: Requester,
     pub(super) signature_base: String,
+    pub(super) keyed: Option<Keyed>,
+}
+
+/// The idempotency key of a request, and its place among those that are being worked on, which it has until the last clone of
+/// its grant is gone.
+#[derive(Debug, Clone)]
+pub(super) struct Keyed {
+    pub(super) request: KeyedRequest,
+    pub(super) _place: Arc<Place>,
 }
 
 impl Grant {
@@ -65,6 +77,12 @@ impl Grant {
         &self.requester
     }
 
+    /// The request with its idempotency key; none for one that changes nothing, or a part, which is idempotent by its root.
+    #[must_use]
+    pub fn keyed(&self) -> Option<KeyedRequest> {
+        self.keyed.as_ref().map(|keyed| keyed.request)
+    }
+
     /// What the request's signature was made over (RFC 9421, section 2.5); kept as the recipient's request for an opening.
     #[must_use]
     pub fn signature_base(&self) -> &str {
@@ -96,6 +114,7 @@ mod tests {
                 req_id: None,
             },
             signature_base: String::new(),
+            keyed: None,
         };
         for granted in Action::ALL {
             for asked in Action::ALL {

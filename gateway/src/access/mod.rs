@@ -7,8 +7,10 @@ mod error;
 mod gatekeeper;
 mod grant;
 mod head;
+mod in_flight;
 mod nonces;
 mod policy;
+pub mod rates;
 #[cfg(test)]
 mod tests;
 

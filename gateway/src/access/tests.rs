@@ -103,6 +103,7 @@ fn door() -> Door {
         gateway: clinic.gateway.clone(),
         started_at: NOW - 30,
         ahead: BTreeMap::new(),
+        account_rate: None,
     };
     let gatekeeper = Gatekeeper::new(settings, double.clone(), double.clone(), clock.clone());
     Door {

@@ -13,6 +13,7 @@ use sealpost_proto::problem::ProblemKind;
 use tracing::Instrument;
 
 use super::Api;
+use super::limits::AddressLimits;
 use super::problem::{ApiError, explain};
 
 /// Longest target of a request.
@@ -23,10 +24,12 @@ pub(super) const MAX_HEADERS: usize = 64;
 pub(super) const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
 /// Bounds on requests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Longest time from a request's head to the head of its answer, for all but parts.
     pub deadline: Duration,
+    /// How often one network address may ask.
+    pub addresses: Arc<AddressLimits>,
 }
 
 /// Draws ids for requests.

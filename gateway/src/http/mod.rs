@@ -8,6 +8,7 @@ mod audit;
 mod directory;
 mod enrolment;
 mod input;
+mod limits;
 mod middleware;
 mod object;
 mod openings;
@@ -22,6 +23,7 @@ mod transfers;
 mod uploads;
 
 pub use admit::{Api, BodyRoom};
+pub use limits::{AddressLimits, AddressRates};
 pub use middleware::{Limits, NewId};
 pub use router::router;
 pub use server::{Server, ServerLimits};

@@ -19,6 +19,8 @@ pub(super) struct Trouble {
     kind: ProblemKind,
     reason: Option<Reason>,
     time: Option<u64>,
+    /// Seconds after which the same request may succeed.
+    retry_after: Option<u64>,
 }
 
 impl Trouble {
@@ -84,6 +86,10 @@ impl ApiError {
                 Self::Access(AccessError::ClockSkew { now }) => Some(*now),
                 _ => None,
             },
+            retry_after: match self {
+                Self::Access(AccessError::TooManyRequests { wait }) => Some(wait.0),
+                _ => None,
+            },
         }
     }
 
@@ -112,6 +118,9 @@ impl IntoResponse for ApiError {
         self.log();
         let trouble = self.trouble();
         let mut response = status(trouble.kind).into_response();
+        let wait = trouble.retry_after.or_else(|| usual_wait(trouble.kind));
+        let wait = wait.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+        response.headers_mut().extend(wait);
         response.extensions_mut().insert(trouble);
         response
     }
@@ -153,7 +162,13 @@ fn by_status(status: StatusCode) -> Trouble {
         kind,
         reason: None,
         time: None,
+        retry_after: None,
     }
+}
+
+/// Seconds to wait when nothing says it more exactly: a cache of nonces forgets within a minute.
+fn usual_wait(kind: ProblemKind) -> Option<u64> {
+    (kind == ProblemKind::TooManyRequests).then_some(60)
 }
 
 fn status(kind: ProblemKind) -> StatusCode {

@@ -5,6 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
 
+use super::limits::limit_rate;
 use super::middleware::{deadline, frame, limit_head, security_headers};
 use super::{Api, audit, directory, enrolment, openings, org, problem, seal, transfers, uploads};
 
@@ -43,6 +44,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::disable()) // every route that has a body reads it with a limit and a rate of its own
         .layer(from_fn(limit_head))
+        .layer(from_fn_with_state(api.clone(), limit_rate))
         .layer(from_fn(security_headers))
         .layer(from_fn_with_state(api.clone(), frame))
         .with_state(api)

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, RwLock};
 use tower::ServiceExt;
 
 use super::*;
+use crate::access::rates::Rate;
 use crate::access::{Gatekeeper, Settings};
 use crate::clock::Clock;
 use crate::domain::fixture::{Clinic, NOW, Person, SHARE};
@@ -35,6 +36,7 @@ use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
 use crate::store::ledger::{Ledger, transact};
 
+mod idempotency;
 mod limits;
 mod races;
 
@@ -90,6 +92,8 @@ struct Ask {
     body: Vec<u8>,
     part_root: Option<Hash>,
     range: Option<&'static str>,
+    /// Its idempotency key; one that nobody used if there is none.
+    key: Option<u128>,
 }
 
 fn get(path: impl Into<String>) -> Ask {
@@ -101,6 +105,7 @@ fn get(path: impl Into<String>) -> Ask {
         body: Vec::new(),
         part_root: None,
         range: None,
+        key: None,
     }
 }
 
@@ -122,6 +127,17 @@ async fn house() -> House {
 
 /// The same over the blob store that `over` makes of the real one.
 async fn house_over(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>) -> House {
+    house_of(over, Bounds::default()).await
+}
+
+/// What a test can set beside the stores.
+#[derive(Default)]
+struct Bounds {
+    account_rate: Option<Rate>,
+    addresses: AddressRates,
+}
+
+async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, bounds: Bounds) -> House {
     let clinic = Clinic::new();
     let third = Person::new(3);
     let root = tempfile::tempdir().unwrap();
@@ -136,6 +152,7 @@ async fn house_over(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>)
         gateway: clinic.gateway.clone(),
         started_at: NOW - 1,
         ahead: std::collections::BTreeMap::new(),
+        account_rate: bounds.account_rate,
     };
     let identity = Identity {
         gateway: clinic.gateway.clone(),
@@ -161,6 +178,7 @@ async fn house_over(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>)
         gatekeeper: Arc::new(Gatekeeper::new(settings, ledger.clone(), ledger.clone(), clock)),
         limits: Limits {
             deadline: Duration::from_secs(30),
+            addresses: Arc::new(AddressLimits::new(bounds.addresses, Arc::new(Fixed))),
         },
         new_id: NewId(Arc::new(|| "req".to_owned())),
         room: BodyRoom::default(),
@@ -203,12 +221,14 @@ async fn found(ledger: &EmbeddedLedger, clinic: &Clinic, third: &Person) {
 
 impl House {
     fn signed(&self, by: &SigningKey, ask: &Ask) -> Request<Body> {
-        let nonce = u128::from(self.nonce.fetch_add(1, Ordering::SeqCst)).to_be_bytes();
+        let number = u128::from(self.nonce.fetch_add(1, Ordering::SeqCst));
+        let nonce = number.to_be_bytes();
         let seen = format!("gw/directory 0 {}", sealpost_proto::encoding::base64(&tree_head(&[])));
         let has_body = ask.method != "GET";
         let digest = (ask.method == "POST").then(|| content_digest(&ask.body));
         let length = has_body.then(|| ask.body.len().to_string());
-        let key = (ask.method == "POST").then_some("5e0a4ff5-9bf8-4f0c-9d2e-0c9b8d5d9b11");
+        let key = uuid::Uuid::from_u128(ask.key.unwrap_or(number)).to_string();
+        let key = (ask.method == "POST").then_some(key.as_str());
         let root = ask.part_root.as_ref().map(http_signature::part_root);
         let covered = http_signature::Request {
             method: ask.method,

@@ -35,7 +35,7 @@ impl Service {
                 },
             ))
         };
-        self.record(Vec::new(), None, decide).await?;
+        self.record(None, Vec::new(), None, decide).await?;
         Ok(self.ports.ledger.audit_leaves(from, MAX_PAGE).await?)
     }
 }

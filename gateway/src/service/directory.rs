@@ -35,7 +35,7 @@ impl Service {
         let keys = [Some(Key::Organisation), invite.map(Key::Invite)];
         let keys = keys.into_iter().flatten().collect();
         let decide = move |loaded: &_, at| statements::append(loaded, at, &parsed, caller, invite, &by);
-        let (size, _) = self.record(keys, refused, decide).await?;
+        let (size, _) = self.record(grant.keyed(), keys, refused, decide).await?;
         Ok(DirectoryHead { size })
     }
 

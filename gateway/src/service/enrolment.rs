@@ -25,7 +25,7 @@ impl Service {
         };
         let keys = vec![Key::Organisation, Key::Invite(request.invite)];
         let decide = move |loaded: &_, at| enrolment::invite(loaded, at, &request, registrar, &by);
-        self.record(keys, Some(refused), decide).await?;
+        self.record(grant.keyed(), keys, Some(refused), decide).await?;
         Ok(())
     }
 
@@ -68,7 +68,7 @@ impl Service {
         });
         let keys = vec![Key::Organisation, Key::Invite(id)];
         let decide = move |loaded: &_, at| enrolment::redeem(loaded, at, &request, &device, &by);
-        self.record(keys, refused, decide).await?;
+        self.record(grant.keyed(), keys, refused, decide).await?;
         self.welcome_pack().await
     }
 

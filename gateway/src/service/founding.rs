@@ -31,7 +31,9 @@ impl Service {
             ..grant.requester().clone()
         };
         let decide = move |loaded: &_, at| statements::found(loaded, at, &request, &device, &by);
-        let (size, _) = self.record(vec![Key::Organisation], None, decide).await?;
+        let (size, _) = self
+            .record(grant.keyed(), vec![Key::Organisation], None, decide)
+            .await?;
         self.ports.setup.close();
         Ok(DirectoryHead { size })
     }

@@ -50,7 +50,7 @@ impl Service {
         };
         let keys = vec![Key::Organisation, Key::Transfer(id)];
         let decide = move |loaded: &_, at| opening::open(loaded, at, &command, &by);
-        let (release, witness) = self.record(keys, Some(refused), decide).await?;
+        let (release, witness) = self.record(grant.keyed(), keys, Some(refused), decide).await?;
         Ok(OpenResponse {
             opening,
             expires_at: release.expires_at,
@@ -116,7 +116,9 @@ impl Service {
             by: by.clone(),
         };
         let Ok(receipt) = signed_by_recipient(&request.receipt) else {
-            return Err(self.refuse(refused, ProblemKind::ReceiptRefused.into()).await);
+            return Err(self
+                .refuse(grant.keyed(), refused, ProblemKind::ReceiptRefused.into())
+                .await);
         };
         let member = grant.member()?;
         let command = ReceiptCommand {
@@ -136,7 +138,8 @@ impl Service {
             };
             opening::take_receipt(loaded, at, &command, &countersign, &by)
         };
-        let (outcome, _) = self.record(vec![Key::Transfer(id)], Some(refused), decide).await?;
+        let keys = vec![Key::Transfer(id)];
+        let (outcome, _) = self.record(grant.keyed(), keys, Some(refused), decide).await?;
         if outcome.is_used_up {
             self.ports.sweep.notify_one();
         }

@@ -1,9 +1,10 @@
-//! The one way from a decision to a record: what is refused is written down by the same transaction.
+//! The one way from a decision to a record: what is refused is written down by the same transaction, and an idempotency key
+//! that was used stands in the record of what it was used for.
 
 use sealpost_proto::log::{EventType, Object};
 
 use super::{Error, Service};
-use crate::domain::{Decision, Effects, Key, Loaded, Refusal, Requester, Stamp};
+use crate::domain::{Decision, Effects, Key, KeyedRequest, Loaded, Refusal, Requester, Stamp};
 use crate::store::StoreError;
 use crate::store::ledger::{Committed, transact};
 
@@ -26,10 +27,12 @@ impl Refused {
 
 impl Service {
     /// Decides on the aggregates that `keys` name and makes the outcome durable. A refusal becomes a leaf if `refused` says as
-    /// what.
+    /// what. `keyed` is the request with its idempotency key: another request under the same key is refused, and the same one
+    /// decided again.
     pub(super) async fn record<T, F>(
         &self,
-        keys: Vec<Key>,
+        keyed: Option<KeyedRequest>,
+        mut keys: Vec<Key>,
         refused: Option<Refused>,
         mut decide: F,
     ) -> Result<(T, Committed), Error>
@@ -37,7 +40,18 @@ impl Service {
         T: Send + 'static,
         F: FnMut(&Loaded, Stamp) -> Decision<T> + Send + 'static,
     {
-        let decide = move |loaded: &Loaded, at: Stamp| match decide(loaded, at) {
+        keys.extend(keyed.map(|request| request.key()));
+        let mut decide_once = move |loaded: &Loaded, at: Stamp| {
+            keyed.map_or(Ok(()), |request| request.check(loaded, at))?;
+            let (outcome, mut effects) = decide(loaded, at)?;
+            if !effects.changes.is_empty() {
+                effects
+                    .changes
+                    .extend(keyed.and_then(|request| request.note(loaded, at)));
+            }
+            Ok((outcome, effects))
+        };
+        let decide = move |loaded: &Loaded, at: Stamp| match decide_once(loaded, at) {
             Ok((outcome, effects)) => (Ok(outcome), effects),
             Err(refusal) => {
                 let effects = refused.as_ref().map(|refused| refused.effects(refusal));
@@ -51,10 +65,9 @@ impl Service {
     }
 
     /// Writes down a refusal that was found before any transaction, and returns it.
-    pub(super) async fn refuse(&self, refused: Refused, refusal: Refusal) -> Error {
-        let written = self
-            .record(Vec::new(), Some(refused), move |_, _| Err::<((), Effects), _>(refusal))
-            .await;
+    pub(super) async fn refuse(&self, keyed: Option<KeyedRequest>, refused: Refused, refusal: Refusal) -> Error {
+        let decide = move |_: &Loaded, _| Err::<((), Effects), _>(refusal);
+        let written = self.record(keyed, Vec::new(), Some(refused), decide).await;
         match written {
             Ok(_) => refusal.into(),
             Err(error) => error,

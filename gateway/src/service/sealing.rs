@@ -51,8 +51,8 @@ impl Service {
         };
         match self.prepare(grant, &id, body).await {
             Ok(Step::Known(receipt)) => Ok(SealResponse { receipt }),
-            Ok(Step::Prepared(prepared)) => self.commit(&id, *prepared, refused).await,
-            Err(Error::Refused(refusal)) => Err(self.refuse(refused, refusal).await),
+            Ok(Step::Prepared(prepared)) => self.commit(grant, &id, *prepared, refused).await,
+            Err(Error::Refused(refusal)) => Err(self.refuse(grant.keyed(), refused, refusal).await),
             Err(error) => Err(error),
         }
     }
@@ -148,7 +148,13 @@ impl Service {
         Ok(outcome)
     }
 
-    async fn commit(&self, id: &TransferId, prepared: Prepared, refused: Refused) -> Result<SealResponse, Error> {
+    async fn commit(
+        &self,
+        grant: &Grant,
+        id: &TransferId,
+        prepared: Prepared,
+        refused: Refused,
+    ) -> Result<SealResponse, Error> {
         let Prepared {
             command,
             envelope,
@@ -168,7 +174,7 @@ impl Service {
             sealing::seal(loaded, at, &command, &move |receipt| accept(&identity, receipt), &by)
         };
         let keys = vec![Key::Organisation, Key::Transfer(*id)];
-        let recorded: Result<(SealOutcome, _), Error> = self.record(keys, Some(refused), decide).await;
+        let recorded: Result<(SealOutcome, _), Error> = self.record(grant.keyed(), keys, Some(refused), decide).await;
         match recorded {
             Ok((outcome, _)) => Ok(SealResponse {
                 receipt: outcome.receipt,

@@ -46,7 +46,7 @@ impl Service {
         let keys = vec![Key::Transfer(request.transfer)];
         let limit = self.ports.limits.transfer_bytes;
         let decide = move |loaded: &_, at| uploading::announce(loaded, at, &request, sender, limit, &by);
-        self.record(keys, Some(refused), decide).await?;
+        self.record(grant.keyed(), keys, Some(refused), decide).await?;
         Ok(())
     }
 
@@ -138,7 +138,9 @@ impl PartUpload {
             .put(&BlobKey::part_leaves(&transfer, number, &part.root), leaves)
             .await?;
         let decide = move |loaded: &_, _| uploading::store_part(loaded, &transfer, number, part, &sender);
-        let recorded = self.service.record(vec![Key::Transfer(transfer)], None, decide).await;
+        // A part has no idempotency key: it is the same one by its root.
+        let keys = vec![Key::Transfer(transfer)];
+        let recorded = self.service.record(None, keys, None, decide).await;
         match recorded {
             Ok((outcome, _)) => Ok(outcome == PartOutcome::Stored),
             // After any other failure the record may be durable, and what it names must stay.

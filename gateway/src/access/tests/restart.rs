@@ -18,6 +18,7 @@ async fn started(clinic: &Clinic, clock: &Arc<TestClock>, folder: &std::path::Pa
         gateway: clinic.gateway.clone(),
         started_at: clock.now_millis() / 1000,
         ahead: organisation.ahead.clone(),
+        account_rate: None,
     };
     Door {
         clinic: clinic.clone(),

@@ -1,8 +1,10 @@
 //! How many connections come from one network address: a bound, so that one machine cannot keep everybody else out.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use super::super::limits::network_of;
 
 /// Connections by address.
 #[derive(Debug)]
@@ -62,17 +64,6 @@ impl Drop for Place {
                 counts.remove(&address);
             }
         }
-    }
-}
-
-/// What one subscriber has: an IPv4 address, or the /64 of an IPv6 address.
-fn network_of(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 

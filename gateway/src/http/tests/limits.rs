@@ -67,3 +67,86 @@ async fn a_sender_whose_seal_is_from_another_time_is_told_the_time() {
         (Some(ProblemKind::ClockSkew), Some(NOW))
     );
 }
+
+#[tokio::test]
+async fn a_person_who_asks_too_often_is_told_when_to_ask_again() {
+    let bounds = Bounds {
+        account_rate: Rate::per_second(1, 3),
+        ..Bounds::default()
+    };
+    let house = house_of(|blobs| blobs, bounds).await;
+    house.sent().await;
+    let (admin, provider) = (&house.clinic.admin, &house.clinic.provider);
+    assert_eq!(house.ask(provider, opening(&house, 1)).await.0, StatusCode::OK);
+    for _ in 0..50 {
+        assert_eq!(house.ask(provider, get(of("/payload"))).await.0, StatusCode::OK, "bulk");
+    }
+    assert_eq!(house.ask(provider, get("/v1/inbox")).await.0, StatusCode::OK);
+    assert_eq!(house.ask(provider, get("/v1/inbox")).await.0, StatusCode::OK);
+    let signed = house.signed(&provider.device, &get("/v1/audit/leaves"));
+    let before = house.leaves().await.len();
+    let refused = house.router.clone().oneshot(signed).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(
+        house.leaves().await.len(),
+        before,
+        "what is refused so is not written down"
+    );
+    assert_eq!(
+        house.ask(admin, get("/v1/inbox")).await.0,
+        StatusCode::OK,
+        "another person"
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_refused_before_its_signature_is_looked_at() {
+    let bounds = Bounds {
+        addresses: AddressRates {
+            all: Rate::per_second(1, 40),
+            newcomers: Rate::per_hour(2),
+            ..AddressRates::default()
+        },
+        ..Bounds::default()
+    };
+    let house = house_of(|blobs| blobs, bounds).await;
+    let from = |address: &str, path: &str| {
+        let mut request = Request::post(path).body(Body::empty()).unwrap();
+        let peer = middleware::Peer(address.parse().unwrap());
+        request.extensions_mut().insert(peer);
+        request
+    };
+    for _ in 0..2 {
+        let (status, _) = house.send(from("192.0.2.1", "/v1/enrol/redeem")).await;
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let answer = house
+        .router
+        .clone()
+        .oneshot(from("192.0.2.1", "/v1/enrol/redeem"))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer.headers()["retry-after"], "1800");
+    let elsewhere = house.send(from("192.0.2.2", "/v1/enrol/redeem")).await;
+    assert_eq!(kind_of(elsewhere), ProblemKind::UnsupportedMediaType);
+    let other = house.send(from("192.0.2.1", "/v1/transfers")).await;
+    assert_eq!(kind_of(other), ProblemKind::UnsupportedMediaType);
+}
+
+/// What the defaults let through at once, on the smallest machine: the pull of a night.
+#[tokio::test]
+async fn a_nightly_pull_of_two_thousand_files_meets_no_limit() {
+    let defaults = crate::config::Limits::default();
+    let rate = Rate::per_second(
+        defaults.requests_per_second_per_account,
+        defaults.request_burst_per_account,
+    );
+    let buckets = crate::access::rates::Buckets::new(rate.unwrap());
+    let now = Duration::from_secs(1);
+    // A look at the inbox, opening, metadata and receipt; stored bytes are not counted.
+    for _ in 0..2_000 * 4 {
+        assert_eq!(buckets.take(1, crate::access::rates::Cost::Whole, now), Ok(()));
+    }
+}
