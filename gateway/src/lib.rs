@@ -8,6 +8,7 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod domain;
+mod failpoint;
 pub mod http;
 pub mod identity;
 pub mod logging;

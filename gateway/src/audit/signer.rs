@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use super::source::LogSource;
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::ledger::heads::VouchedHeads;
 
@@ -127,6 +128,7 @@ impl<S: LogSource> Signer<S> {
         }
         let checkpoint = self.vouch(&mut progress.tree).await?;
         let text = checkpoint.sign(&self.key)?.to_string();
+        failpoint::reach("checkpoint-signed");
         progress.signed = Some((checkpoint, text.clone(), Instant::now()));
         Ok(text)
     }

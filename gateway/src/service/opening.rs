@@ -16,6 +16,7 @@ use crate::access::{Action, Grant};
 use crate::domain::opening::{self, OpenCommand, ReceiptCommand, Release};
 use crate::domain::sealing::seal_hash;
 use crate::domain::{Key, Opener, Refusal, object};
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::blob::BlobKey;
 use crate::store::ledger::Committed;
@@ -51,6 +52,7 @@ impl Service {
         let keys = vec![Key::Organisation, Key::Transfer(id)];
         let decide = move |loaded: &_, at| opening::open(loaded, at, &command, &by);
         let (release, witness) = self.record(grant.keyed(), keys, Some(refused), decide).await?;
+        failpoint::reach("open-recorded");
         Ok(OpenResponse {
             opening,
             expires_at: release.expires_at,

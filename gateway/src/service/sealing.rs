@@ -17,6 +17,7 @@ use super::{Error, Identity, Service, envelope};
 use crate::access::{Action, Grant};
 use crate::domain::sealing::{self, SealCommand, SealOutcome};
 use crate::domain::{EnvelopeSizes, Key, Loaded, Refusal, Requester, Stamp, StoredPart, object};
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::blob::BlobKey;
 use crate::store::share::{Share, ShareRef};
@@ -165,9 +166,11 @@ impl Service {
         let gate = self.ports.share_gate.read().await;
         self.ports.blobs.put(&key, envelope).await?;
         if let Some((place, value)) = &share {
+        failpoint::reach("seal-envelope-kept");
             self.ports.shares.put(place, value).await?;
         }
         let identity = Arc::clone(&self.ports.identity);
+        failpoint::reach("seal-share-kept");
         let by = refused.by.clone();
         let decide = move |loaded: &Loaded, at| {
             let identity = Arc::clone(&identity);
@@ -176,6 +179,7 @@ impl Service {
         let keys = vec![Key::Organisation, Key::Transfer(*id)];
         let recorded: Result<(SealOutcome, _), Error> = self.record(grant.keyed(), keys, Some(refused), decide).await;
         match recorded {
+        failpoint::reach("seal-recorded");
             Ok((outcome, _)) => Ok(SealResponse {
                 receipt: outcome.receipt,
             }),

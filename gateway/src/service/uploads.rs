@@ -14,6 +14,7 @@ use super::{Error, Service};
 use crate::access::{Action, Grant};
 use crate::domain::uploading::{self, PartOutcome};
 use crate::domain::{Key, StoredPart, object};
+use crate::failpoint;
 use crate::store::blob::{BlobKey, BlobWriter};
 
 /// A part on its way in: hashed while it is written, visible to nobody.
@@ -113,7 +114,9 @@ impl PartUpload {
             return Err(ProblemKind::PartMissing.into());
         }
         self.hasher.update(&bytes);
-        Ok(self.writer.write(bytes).await?)
+        self.writer.write(bytes).await?;
+        failpoint::reach("part-body");
+        Ok(())
     }
 
     /// Makes the part durable and records it. Returns whether it is new (else the same part was there already).
@@ -137,10 +140,12 @@ impl PartUpload {
         blobs
             .put(&BlobKey::part_leaves(&transfer, number, &part.root), leaves)
             .await?;
+        failpoint::reach("part-kept");
         let decide = move |loaded: &_, _| uploading::store_part(loaded, &transfer, number, part, &sender);
         // A part has no idempotency key: it is the same one by its root.
         let keys = vec![Key::Transfer(transfer)];
         let recorded = self.service.record(None, keys, None, decide).await;
+        failpoint::reach("part-recorded");
         match recorded {
             Ok((outcome, _)) => Ok(outcome == PartOutcome::Stored),
             // After any other failure the record may be durable, and what it names must stay.

@@ -17,6 +17,7 @@ use crate::domain::shredding::{self, Step};
 use crate::domain::{Decision, Effects, Key, Loaded, Refusal, Requester, Stamp, Transfer};
 use crate::store::StoreError;
 use crate::store::blob::{BlobKey, BlobStore};
+use crate::failpoint;
 use crate::store::ledger::{Ledger, transact};
 use crate::store::share::{Day, ShareRef, ShareStore};
 use crate::store::views::Views;
@@ -201,7 +202,9 @@ impl Sweep {
     async fn shred(&self, id: TransferId) -> Result<(), SweepError> {
         let by = self.by.clone();
         self.record(id, move |loaded, at, id| shredding::shred(loaded, at, id, &by))
-            .await
+            .await?;
+        failpoint::reach("shred-recorded");
+        Ok(())
     }
 
     async fn destroy(&self, transfer: &Transfer) -> Result<(), SweepError> {
@@ -218,6 +221,7 @@ impl Sweep {
             self.ports.shares.replace_key(day).await?;
             replaced.insert(day);
         }
+            failpoint::reach("share-destroyed");
         self.record(transfer.id, shredding::key_replaced).await
     }
 

@@ -21,17 +21,25 @@ const PORTS: [&str; 5] = [
 ];
 
 /// Every folder and file directly below `gateway/src`; what is not here is refused, whatever it names.
-const ROOMS: [Room; 16] = [
+const ROOMS: [Room; 17] = [
     room("domain", &[]),
     room("access", &["domain", "PORTS", "clock"]),
     room(
         "service",
-        &["access::Action", "access::Grant", "domain", "PORTS", "clock", "random"],
+        &[
+            "access::Action",
+            "access::Grant",
+            "domain",
+            "PORTS",
+            "clock",
+            "random",
+            "failpoint",
+        ],
     ),
     room("http", &["access", "service", "clock"]),
-    room("audit", &["domain", "PORTS", "clock"]),
-    room("worker", &["domain", "PORTS", "clock"]),
-    room("store", &["domain", "clock", "random"]),
+    room("audit", &["domain", "PORTS", "clock", "failpoint"]),
+    room("worker", &["domain", "PORTS", "clock", "failpoint"]),
+    room("store", &["domain", "clock", "random", "failpoint"]),
     room(
         "identity",
         &["service::Identity", "service::SetupDoor", "store::durable", "random"],
@@ -40,6 +48,7 @@ const ROOMS: [Room; 16] = [
     room("logging", &["config"]),
     room("config", &[]),
     room("clock", &[]),
+    room("failpoint", &[]),
     room("random", &[]),
     room("app", &["EVERYTHING"]),
     room("main", &["app", "config"]),
