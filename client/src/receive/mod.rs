@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealpost_proto::api::{OpenRequest, OpenResponse, ReceiptRequest, TransferSummary};
-use sealpost_proto::id::{Hash, Label, OpeningId, TransferId};
+use sealpost_proto::crypto::SigningKey;
+use sealpost_proto::id::{Hash, Label, OpeningId, PublicKey, TransferId};
 use sealpost_proto::receipt::{Assurance, Facts, Kind, Receipt, Signer};
 use sealpost_proto::sealed::{Envelope, Header, MAX_BOX_LEN, Reason, Seal, VerifiedEnvelope};
 use sealpost_sealed::{FAST, Manifest, OpenWith, Opener, unwrap_secret};
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 pub use keep::{KeepSealed, write_digits};
 
+use crate::api::Api;
 use crate::buffers::BufferPool;
 use crate::error::Error;
 use crate::progress::Progress;
@@ -182,34 +184,11 @@ impl Attempt<'_> {
         let transfer = self.summary.transfer;
         let manifest_box = api.manifest_box(&transfer, MAX_BOX_LEN).await?;
         let (opener, accepted) = self.open_envelope(&opened, &manifest_box)?;
-        let layout = opener.layout()?;
-        let leaves_len = usize::try_from(layout.segments() * 32).map_err(|_| Reason::Leaves)?;
-        let leaf_list = api.leaf_list(&transfer, leaves_len).await?;
-        let mut staging = Staging::create(&options.target, &transfer)?;
-        let envelope = opener.envelope().envelope();
-        let keep = options.keep_sealed.as_ref();
-        let mut container = keep.map(|keep| ContainerWriter::create(keep, envelope)).transpose()?;
-
-        progress.start(layout.stored_len());
-        let (parts, taken) = tokio::sync::mpsc::channel(1);
-        let told = Arc::clone(&progress);
-        let worker = tokio::task::spawn_blocking(move || {
-            let container_ref = container.as_mut();
-            download::unpack(&opener, &leaf_list, taken, &mut staging, container_ref, &*told)?;
-            let paths = staging.place(&opener.manifest().files)?;
-            if let Some(container) = container {
-                container.finish(opener.envelope().envelope(), opener.secrets().share())?;
-            }
-            Ok::<_, Error>((opener, paths))
-        });
-        let fetched = download::fetch(api, transfer, layout, BufferPool::new(DOWNLOADS + 1), parts).await;
-        let unpacked = worker
-            .await
-            .map_err(|_| Error::Internal("the opening thread stopped"))?;
-        progress.finish();
-        // A failed download makes the worker stop too; the download's error is the one to tell.
-        fetched?;
-        let (opener, paths) = unpacked?;
+        let place = Place {
+            target: &options.target,
+            keep_sealed: options.keep_sealed.as_ref(),
+        };
+        let (opener, paths) = fetch_and_place(api, opener, place, progress).await?;
         Ok(self.received(&opener, accepted, paths))
     }
 
@@ -242,16 +221,6 @@ impl Attempt<'_> {
     }
 
     fn received(&self, opener: &Opener, accepted: Accepted, paths: Vec<PathBuf>) -> Received {
-        let files = opener
-            .manifest()
-            .files
-            .iter()
-            .zip(paths)
-            .map(|(entry, path)| ReceivedFile {
-                name: entry.name.clone(),
-                path,
-                len: entry.len,
-            });
         let directory = self.session.mirror.directory();
         let sender = self.header.sender_identity;
         let sender = sender.and_then(|identity| directory.member_by_identity(&identity));
@@ -259,7 +228,7 @@ impl Attempt<'_> {
             transfer: self.summary.transfer,
             sender: sender.map(|member| member.label),
             manifest: opener.manifest().clone(),
-            files: files.collect(),
+            files: files_at(opener, paths),
             sealed_at: self.seal.body.sealed_at,
             accepted,
             expires_at: self.header.expires_at,
@@ -293,31 +262,119 @@ async fn post_receipt(
     rejected: Option<Reason>,
 ) -> Result<String, Error> {
     let account = &session.account;
-    let signer = Signer {
+    let by = Receiver {
         identity: account.identity.public(),
-        device: account.device.public(),
-        client: crate::CLIENT.to_owned(),
+        device: &account.device,
         assurance: Assurance::Member,
-    };
-    let receipt = Receipt {
-        facts: Facts::of(&seal.body, session.env.now()),
-        kind: match rejected {
-            None => Kind::Verified(signer),
-            Some(reason) => Kind::Rejected(signer, reason),
-        },
-    };
-    let mut note = receipt.note().map_err(|_| Error::Internal("a receipt"))?;
-    note.sign_as("dk", &account.device);
-    let request = ReceiptRequest {
         opening: record.opening,
-        receipt: note.to_string(),
+        now: session.env.now(),
     };
-    let answer = session.api.post_receipt(&record.transfer, &request).await?;
-    let signed = verify::countersigned(&answer.receipt, &account.at, seal)?;
-    if signed.note().text() != note.text() {
-        return Err(Error::Receipt("it is another receipt than the one that was posted"));
+    by.post_receipt(&session.api, &record.transfer, seal, rejected).await
+}
+
+/// Who signs a receipt, of which opening, and when.
+pub(crate) struct Receiver<'a> {
+    pub(crate) identity: PublicKey,
+    pub(crate) device: &'a SigningKey,
+    pub(crate) assurance: Assurance,
+    pub(crate) opening: OpeningId,
+    /// Unix seconds.
+    pub(crate) now: u64,
+}
+
+impl Receiver<'_> {
+    /// Signs and posts a receipt, and returns it with the gateway's countersignature, verified.
+    pub(crate) async fn post_receipt(
+        &self,
+        api: &Api,
+        transfer: &TransferId,
+        seal: &Seal,
+        rejected: Option<Reason>,
+    ) -> Result<String, Error> {
+        let signer = Signer {
+            identity: self.identity,
+            device: self.device.public(),
+            client: crate::CLIENT.to_owned(),
+            assurance: self.assurance,
+        };
+        let receipt = Receipt {
+            facts: Facts::of(&seal.body, self.now),
+            kind: match rejected {
+                None => Kind::Verified(signer),
+                Some(reason) => Kind::Rejected(signer, reason),
+            },
+        };
+        let mut note = receipt.note().map_err(|_| Error::Internal("a receipt"))?;
+        note.sign_as("dk", self.device);
+        let request = ReceiptRequest {
+            opening: self.opening,
+            receipt: note.to_string(),
+        };
+        let answer = api.post_receipt(transfer, &request).await?;
+        let signed = verify::countersigned(&answer.receipt, api.at(), seal)?;
+        if signed.note().text() != note.text() {
+            return Err(Error::Receipt("it is another receipt than the one that was posted"));
+        }
+        Ok(answer.receipt)
     }
-    Ok(answer.receipt)
+}
+
+/// Where the files go.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The folder.
+    pub(crate) target: &'a Path,
+    /// Keep the transfer sealed as well.
+    pub(crate) keep_sealed: Option<&'a KeepSealed>,
+}
+
+/// Fetches the payload of an opened transfer, verifies all of it, and only then gives the files their names.
+pub(crate) async fn fetch_and_place(
+    api: &Arc<Api>,
+    opener: Opener,
+    place: Place<'_>,
+    progress: Arc<dyn Progress>,
+) -> Result<(Opener, Vec<PathBuf>), Error> {
+    let envelope = opener.envelope().envelope();
+    let transfer = envelope.header.transfer_id;
+    let layout = opener.layout()?;
+    let leaves_len = usize::try_from(layout.segments() * 32).map_err(|_| Reason::Leaves)?;
+    let leaf_list = api.leaf_list(&transfer, leaves_len).await?;
+    let mut staging = Staging::create(place.target, &transfer)?;
+    let keep = place.keep_sealed;
+    let mut container = keep.map(|keep| ContainerWriter::create(keep, envelope)).transpose()?;
+
+    progress.start(layout.stored_len());
+    let (parts, taken) = tokio::sync::mpsc::channel(1);
+    let told = Arc::clone(&progress);
+    let worker = tokio::task::spawn_blocking(move || {
+        let container_ref = container.as_mut();
+        download::unpack(&opener, &leaf_list, taken, &mut staging, container_ref, &*told)?;
+        let paths = staging.place(&opener.manifest().files)?;
+        if let Some(container) = container {
+            container.finish(opener.envelope().envelope(), opener.secrets().share())?;
+        }
+        Ok::<_, Error>((opener, paths))
+    });
+    let fetched = download::fetch(api, transfer, layout, BufferPool::new(DOWNLOADS + 1), parts).await;
+    let unpacked = worker
+        .await
+        .map_err(|_| Error::Internal("the opening thread stopped"))?;
+    progress.finish();
+    // A failed download makes the worker stop too; the download's error is the one to tell.
+    fetched?;
+    unpacked
+}
+
+/// The files of an opened transfer, where they were put.
+pub(crate) fn files_at(opener: &Opener, paths: Vec<PathBuf>) -> Vec<ReceivedFile> {
+    let entries = opener.manifest().files.iter().zip(paths);
+    let files = entries.map(|(entry, path)| ReceivedFile {
+        name: entry.name.clone(),
+        path,
+        len: entry.len,
+    });
+    files.collect()
 }
 
 /// Sends receipts that could not be sent when the files were put in place, signed anew.
