@@ -94,10 +94,29 @@ pub enum Error {
     #[error("{0} Nothing was sent, and nobody can open any part of it: send the whole of it again.")]
     NotSent(ApiError),
     /// The gateway went away when it had everything, before it said whether it took it.
-    #[error(
-        "{0} Whether the transfer was taken is not known: `sealpost status` says so; what it does not show as sealed was not sent."
-    )]
+    #[error("{0} Whether the transfer was taken is not known yet: `sealpost resume` asks, and nothing is sent twice.")]
     PerhapsSent(ApiError),
+    /// The gateway went away while a transfer was on its way, and what was done is kept.
+    #[error("{0} The transfer is unfinished, and what was done is kept: `sealpost resume` goes on with it.")]
+    Unfinished(ApiError),
+    /// A file is another one than when its transfer was interrupted.
+    #[error(
+        "{0} changed after its transfer was interrupted, so the unfinished transfer was thrown away and nobody can open any part of it; send it again."
+    )]
+    ChangedSince(PathBuf),
+    /// The gateway has forgotten an unfinished transfer, or its own time is over.
+    #[error(
+        "Transfer {0} was not finished in time: a gateway keeps for 48 hours what is not sealed; nothing was sent, and nothing is kept of it here, so send it again."
+    )]
+    TooLate(TransferId),
+    /// The opening that an interrupted receive belongs to is over.
+    #[error(
+        "The opening of transfer {0} has ended: it can be repeated for 24 hours; `sealpost receive {0}` opens it anew, which counts as another opening."
+    )]
+    Lapsed(TransferId),
+    /// Another process holds the state of an unfinished transfer.
+    #[error("Another process is working on transfer {0}; wait until it has finished.")]
+    Busy(TransferId),
     /// A file is in the way of one that is never replaced.
     #[error("{0} exists and is not replaced; name another.")]
     Taken(PathBuf),

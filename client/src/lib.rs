@@ -26,6 +26,7 @@ pub mod platform;
 pub mod progress;
 pub mod receive;
 pub mod records;
+pub mod resume;
 pub mod send;
 pub mod session;
 pub mod status;

@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -207,7 +207,7 @@ const MANY_FILES: usize = 16;
 ///
 /// # Errors
 /// Of the file system.
-pub fn sync_files(folder: &Path, files: &[std::path::PathBuf]) -> io::Result<()> {
+pub fn sync_files(folder: &Path, files: &[PathBuf]) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if files.len() > MANY_FILES {
         return Ok(rustix::fs::syncfs(File::open(folder)?)?);
@@ -216,6 +216,36 @@ pub fn sync_files(folder: &Path, files: &[std::path::PathBuf]) -> io::Result<()>
         OpenOptions::new().append(true).open(file)?.sync_all()?;
     }
     sync_dir(folder)
+}
+
+/// A path as bytes that [`path_of`] reads; none where a path has no such form.
+#[cfg(unix)]
+#[must_use]
+pub fn path_bytes(path: &Path) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Some(path.as_os_str().as_bytes().to_vec())
+}
+
+/// A path as bytes that [`path_of`] reads; none where a path has no such form.
+#[cfg(not(unix))]
+#[must_use]
+pub fn path_bytes(path: &Path) -> Option<Vec<u8>> {
+    path.to_str().map(|text| text.as_bytes().to_vec())
+}
+
+/// The path of [`path_bytes`].
+#[cfg(unix)]
+#[must_use]
+pub fn path_of(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+/// The path of [`path_bytes`].
+#[cfg(not(unix))]
+#[must_use]
+pub fn path_of(bytes: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 /// Reads a whole file of at most `limit` bytes.
@@ -353,6 +383,17 @@ mod tests {
         own_private_dir(&elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
         assert!(own_private_dir(&link).is_err(), "a link leads elsewhere");
+    }
+
+    #[test]
+    fn paths_survive_as_bytes() {
+        let path = Path::new("/tmp/Grüße ü.txt");
+        assert_eq!(path_of(&path_bytes(path).unwrap()).unwrap(), path);
+        #[cfg(unix)]
+        {
+            let bytes = b"/srv/not utf-8 \xff";
+            assert_eq!(path_bytes(&path_of(bytes).unwrap()).unwrap(), bytes);
+        }
     }
 
     #[test]

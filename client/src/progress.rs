@@ -8,6 +8,10 @@ pub trait Progress: std::fmt::Debug + Send + Sync {
     fn advance(&self, bytes: u64);
     /// All is done, or nothing more will come.
     fn finish(&self);
+    /// The gateway is away and waited for, or is back.
+    fn waiting(&self, is_waiting: bool) {
+        let _ = is_waiting;
+    }
 }
 
 /// Tells nobody.

@@ -117,7 +117,15 @@ impl SentRecord {
     /// # Errors
     /// [`Error::File`].
     pub fn remove(&self, state: &State) -> Result<(), Error> {
-        state.remove(SENT, &self.transfer.to_string())
+        Self::forget(state, &self.transfer)
+    }
+
+    /// The same by the transfer's id.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn forget(state: &State, transfer: &TransferId) -> Result<(), Error> {
+        state.remove(SENT, &transfer.to_string())
     }
 
     /// The record of a transfer, if this client sent it.

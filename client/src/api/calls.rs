@@ -174,9 +174,26 @@ impl Api {
     /// # Errors
     /// [`ApiError`].
     pub async fn seal(&self, id: &TransferId, body: &SealRequest<'_>) -> Result<SealResponse, ApiError> {
-        let path = format!("/v1/transfers/{id}/seal");
         let bytes = body.to_bytes().map_err(|_| ApiError::Request("a field is too long"))?;
-        let ask = self.post_ask(&path, "application/octet-stream", bytes, SMALL);
+        self.seal_bytes(id, bytes.into(), self.idempotency_key()).await
+    }
+
+    /// The same with a body and a key that were kept, so that a request whose answer was lost is repeated as it was.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn seal_bytes(
+        &self,
+        id: &TransferId,
+        body: Bytes,
+        idempotency_key: String,
+    ) -> Result<SealResponse, ApiError> {
+        let path = format!("/v1/transfers/{id}/seal");
+        let ask = Ask {
+            body,
+            idempotency_key: Some(idempotency_key),
+            ..self.post_ask(&path, "application/octet-stream", Vec::new(), SMALL)
+        };
         from_json(&self.ask(&ask).await?)
     }
 

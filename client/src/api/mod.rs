@@ -221,8 +221,9 @@ impl Api {
         Ok(request)
     }
 
-    /// An Idempotency-Key (UUID version 4).
-    fn idempotency_key(&self) -> String {
+    /// A new Idempotency-Key (UUID version 4).
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
         uuid::Builder::from_random_bytes(self.env.draw())
             .into_uuid()
             .to_string()

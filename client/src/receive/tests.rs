@@ -82,7 +82,7 @@ pub(crate) fn sealed_by(account: Account, statements: &[String], lengths: &[usiz
     let (parts, mut taken) = tokio::sync::mpsc::channel(1);
     let (sealed_payload, payload) = std::thread::scope(|scope| {
         let (sealer, rng) = (&sealer, session.env.rng());
-        let worker = scope.spawn(move || work::seal_payload(sealer, input, rng, &parts, 2).unwrap());
+        let worker = scope.spawn(move || work::seal_payload(sealer, input, rng, &parts, 2, None).unwrap());
         let mut payload = Vec::new();
         while let Some(part) = taken.blocking_recv() {
             payload.extend_from_slice(&part.bytes);

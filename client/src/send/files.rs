@@ -75,6 +75,30 @@ impl Input {
         });
     }
 
+    /// Files that were listed before, under the names that they had then. Reading one that has changed since fails.
+    pub(super) fn again(paths: Vec<PathBuf>, drafts: &[FileDraft]) -> Self {
+        let file = |(path, draft): (PathBuf, &FileDraft)| InputFile {
+            path,
+            name: draft.name.clone(),
+            len: draft.len,
+            mtime: draft.mtime,
+            contents: Contents::Path,
+        };
+        Self {
+            files: paths.into_iter().zip(drafts).map(file).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Where all files are, from the root of the file system; none if one of them cannot be read a second time.
+    pub(super) fn paths(&self) -> Option<Vec<PathBuf>> {
+        let absolute = |file: &InputFile| match file.contents {
+            Contents::Path => std::path::absolute(&file.path).ok(),
+            Contents::Spool(_) => None,
+        };
+        self.files.iter().map(absolute).collect()
+    }
+
     fn add_folder(&mut self, folder: &Path, relative: &Path) -> Result<(), Error> {
         let failed = |error| Error::file("read the folder", folder, error);
         let entries: io::Result<Vec<_>> = fs::read_dir(folder).map_err(failed)?.collect();

@@ -1,38 +1,38 @@
 //! Sending: check the recipients' keys, seal, upload, hand over the seal, and believe only the gateway's signed receipt.
 //!
 //! One thread reads and seals; parts are uploaded in parallel from a fixed set of buffers. A transfer of one small part goes in a
-//! single request. If a file changes on the way, nothing is sealed, so nobody ever sees half a transfer.
+//! single request. If a file changes on the way, nothing is sealed, so nobody ever sees half a transfer. What is needed to go on after
+//! an interruption lies sealed in the client's folder from before the first byte goes up until the gateway has signed.
 
 mod files;
+mod hand_over;
+mod resume;
 mod spool;
+pub(crate) mod state;
+mod upload;
 pub(crate) mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use sealpost_proto::api::{AnnounceRequest, MAX_INLINE_PART, PublicLabel, SealOptions};
+use sealpost_proto::api::{MAX_INLINE_PART, PublicLabel, SealOptions};
 use sealpost_proto::id::{Address, Hash, TransferId};
-use sealpost_proto::seal_request::SealRequest;
 use sealpost_proto::sealed::{MAX_STANZAS, Role};
 use sealpost_sealed::{
     Disclosure, FAST, ManifestDraft, Patient, Recipient, SealError, Sealer, TransferDraft, TransferSecrets,
 };
-use tokio::task::JoinSet;
 
 pub use files::{Input, InputFile};
+pub use resume::{Resumed, discard, resume};
 pub use spool::Spool;
 
-use crate::api::{Api, ApiError};
+use crate::env::Env;
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::records::{KeptSecret, SentRecord, SentTo};
+use crate::records::SentTo;
 use crate::session::Session;
-use crate::verify::Accepted;
-use work::{SealedPart, SealedPayload};
-
-/// Parts that are on their way at once; one more is being sealed.
-const UPLOADS: usize = 3;
+use state::{KeptDraft, Sending, SendingRecord};
+use work::SealedPayload;
 
 /// Disclosures under these purposes need no accounting (45 CFR 164.528(a)(1)(i)): treatment, payment, operations.
 const EXEMPT_PURPOSES: [&str; 4] = ["TREAT", "ETREAT", "HPAYMT", "HOPERAT"];
@@ -80,7 +80,7 @@ pub struct Sent {
 /// Sends. The gateway's receipt has been verified when this returns.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; [`Error::Unfinished`] and [`Error::PerhapsSent`] when [`resume`] can go on with it.
 pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progress>) -> Result<Sent, Error> {
     session.update_and_check().await?;
     let options = SealOptions {
@@ -88,39 +88,107 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
         openings: draft.openings,
         public_label: draft.public_label,
     };
-    let files = draft.input.drafts().into_iter().map(|file| file.name).collect();
     let (sealer, input, recipients) = prepare(session, draft)?;
-    let sealer = Arc::new(sealer);
-    let transfer = sealer.header().transfer_id;
-    progress.start(sealer.layout().stored_len());
-    let stored = sealer.layout().stored_len();
-    let is_small = stored <= MAX_INLINE_PART as u64;
-    if !is_small {
-        let announce = AnnounceRequest {
-            transfer,
-            bytes: stored,
-        };
-        session
-            .api
-            .announce(&announce)
-            .await
-            .map_err(Error::from)
-            .map_err(not_sent)?;
-    }
-    let uploaded = seal_and_upload(session, &sealer, input, is_small, &progress).await;
-    let (payload, inline) = uploaded.map_err(not_sent)?;
-    let record = SentRecord {
-        transfer,
-        hh: Hash::from_bytes(sealer.header().hash()),
+    let transfer = Transfer {
+        sealer: Arc::new(sealer),
+        options,
         recipients,
         directory_size: session.mirror.size(),
-        files,
-        expires_at: sealer.header().expires_at,
-        accepted: None,
-        verified: BTreeMap::new(),
-        share: sealer.secrets().share().map(KeptSecret::new),
     };
-    hand_over(session, &sealer, &payload, &inline, options, record).await
+    let stored_len = transfer.sealer.layout().stored_len();
+    progress.start(stored_len);
+    if stored_len <= MAX_INLINE_PART as u64 {
+        let (payload, part) = upload::seal_small(session, &transfer.sealer, input, &progress).await?;
+        return transfer.hand_over(session, None, &payload, &part, &progress).await;
+    }
+    let sending = transfer.keep(session, &input)?;
+    let uploaded = upload::upload_all(
+        session,
+        &transfer.sealer,
+        input,
+        sending.clone(),
+        BTreeMap::new(),
+        &progress,
+    );
+    let payload = match uploaded.await {
+        Ok(payload) => payload,
+        Err(error) => return Err(resume::interrupted(sending, error)?),
+    };
+    transfer.hand_over(session, sending, &payload, &[], &progress).await
+}
+
+/// A transfer on its way, with everything that the seal and the record of it need.
+struct Transfer {
+    sealer: Arc<Sealer>,
+    options: SealOptions,
+    recipients: Vec<SentTo>,
+    directory_size: u64,
+}
+
+/// The state of an unfinished send, shared with the tasks that upload; whoever ends the send takes it from all of them.
+#[derive(Debug, Clone)]
+struct SharedSending(Arc<Mutex<Option<Sending>>>);
+
+impl SharedSending {
+    fn new(sending: Sending) -> Self {
+        Self(Arc::new(Mutex::new(Some(sending))))
+    }
+
+    fn take(&self) -> Option<Sending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Writes down what was done, durably. Blocks the thread.
+    fn append(&self, record: &SendingRecord, env: &Env) -> Result<(), Error> {
+        let mut sending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sending.as_mut().map_or(Ok(()), |sending| sending.append(record, env))
+    }
+}
+
+impl Transfer {
+    /// Keeps all that is needed to go on after an interruption; nothing if the input cannot be read a second time.
+    fn keep(&self, session: &Session, input: &Input) -> Result<Option<SharedSending>, Error> {
+        let (options, recipients) = (self.options.clone(), self.recipients.clone());
+        let Some(draft) = KeptDraft::new(&self.sealer, input, options, recipients, self.directory_size) else {
+            return Ok(None);
+        };
+        let head = state::head_of(&self.sealer, &self.recipients);
+        let sending = state::begin(
+            &session.state,
+            &session.env,
+            head,
+            &SendingRecord::Draft(Box::new(draft)),
+        )?;
+        Ok(Some(SharedSending::new(sending)))
+    }
+
+    /// The commit point: seals manifest and transfer, keeps the request with the record of it, and hands it over.
+    async fn hand_over(
+        self,
+        session: &mut Session,
+        sending: Option<SharedSending>,
+        payload: &SealedPayload,
+        part: &[u8],
+        progress: &Arc<dyn Progress>,
+    ) -> Result<Sent, Error> {
+        let seal = hand_over::request(session, &self.sealer, payload, part, self.options)?;
+        hand_over::record(&self.sealer, &self.recipients, self.directory_size).put(&session.state, &session.env)?;
+        let record = SendingRecord::Seal(seal);
+        let sending = match sending.and_then(|sending| sending.take()) {
+            Some(mut sending) => {
+                sending.append(&record, &session.env)?;
+                sending
+            }
+            None => {
+                let head = state::head_of(&self.sealer, &self.recipients);
+                state::begin(&session.state, &session.env, head, &record)?
+            }
+        };
+        let SendingRecord::Seal(seal) = record else {
+            return Err(Error::Internal("a request to seal"));
+        };
+        hand_over::hand_over(session, sending, seal, progress).await
+    }
 }
 
 /// Checks every recipient's key, and makes header and stanzas. Also returns to whom it is sealed.
@@ -198,164 +266,10 @@ fn disclosure(purpose: &str) -> Disclosure {
     }
 }
 
-/// Seals on a thread of its own and uploads what comes from there; a small payload comes back instead.
-async fn seal_and_upload(
-    session: &Session,
-    sealer: &Arc<Sealer>,
-    input: Input,
-    is_small: bool,
-    progress: &Arc<dyn Progress>,
-) -> Result<(SealedPayload, Bytes), Error> {
-    let (parts, sealed) = tokio::sync::mpsc::channel(1);
-    let worker = {
-        let (sealer, rng) = (Arc::clone(sealer), session.env.rng());
-        tokio::task::spawn_blocking(move || work::seal_payload(&sealer, input, rng, &parts, UPLOADS + 1))
-    };
-    let transfer = sealer.header().transfer_id;
-    let uploaded = if is_small {
-        keep(sealed, progress).await
-    } else {
-        upload(&session.api, transfer, sealed, progress)
-            .await
-            .map(|()| Bytes::new())
-    };
-    // When uploading failed the worker stopped for want of a taker; its error is then not the one to tell.
-    let payload = worker
-        .await
-        .map_err(|_| Error::Internal("the sealing thread stopped"))?;
-    progress.finish();
-    let inline = uploaded?;
-    Ok((payload?, inline))
-}
-
-async fn keep(
-    mut sealed: tokio::sync::mpsc::Receiver<SealedPart>,
-    progress: &Arc<dyn Progress>,
-) -> Result<Bytes, Error> {
-    let mut kept = Bytes::new();
-    while let Some(part) = sealed.recv().await {
-        progress.advance(part.bytes.len() as u64);
-        kept = part.bytes;
-    }
-    Ok(kept)
-}
-
-async fn upload(
-    api: &Arc<Api>,
-    transfer: TransferId,
-    mut sealed: tokio::sync::mpsc::Receiver<SealedPart>,
-    progress: &Arc<dyn Progress>,
-) -> Result<(), Error> {
-    let mut uploads: JoinSet<Result<(), Error>> = JoinSet::new();
-    while let Some(part) = sealed.recv().await {
-        while uploads.len() >= UPLOADS {
-            finish_one(&mut uploads).await?;
-        }
-        let (api, progress) = (Arc::clone(api), Arc::clone(progress));
-        uploads.spawn(async move {
-            let len = part.bytes.len() as u64;
-            api.put_part(&transfer, part.number, part.root, part.bytes).await?;
-            progress.advance(len);
-            Ok(())
-        });
-    }
-    while !uploads.is_empty() {
-        finish_one(&mut uploads).await?;
-    }
-    Ok(())
-}
-
-async fn finish_one(uploads: &mut JoinSet<Result<(), Error>>) -> Result<(), Error> {
-    match uploads.join_next().await {
-        Some(Ok(result)) => result,
-        Some(Err(_)) => Err(Error::Internal("an upload stopped")),
-        None => Ok(()),
-    }
-}
-
-/// The commit point: seals manifest and transfer, hands them over, and verifies what the gateway signs in return.
-async fn hand_over(
-    session: &mut Session,
-    sealer: &Sealer,
-    payload: &SealedPayload,
-    inline: &Bytes,
-    options: SealOptions,
-    mut record: SentRecord,
-) -> Result<Sent, Error> {
-    let (account, env) = (&session.account, &session.env);
-    let manifest_box = sealer
-        .seal_manifest(&payload.digests, &mut env.rng())
-        .map_err(seal_error)?;
-    let sealed_at = env.now().max(sealer.header().created_at);
-    let seal = sealer
-        .seal(&account.device, &manifest_box, &payload.leaves, sealed_at)
-        .map_err(seal_error)?;
-    let body = SealRequest {
-        options,
-        header: &sealer.header().to_bytes(),
-        block: &sealer.block().to_bytes(),
-        manifest_box: &manifest_box,
-        seal: &seal.to_bytes(),
-        share: sealer.secrets().share().map_or(&[], |share| &share[..]),
-        part: inline,
-    };
-    record.put(&session.state, env)?;
-    let answer = match session.api.seal(&record.transfer, &body).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            if error.is_definite_refusal() {
-                record.remove(&session.state)?;
-            }
-            return Err(match error {
-                ApiError::Unreachable(_) => Error::PerhapsSent(error),
-                other => other.into(),
-            });
-        }
-    };
-    let accepted = Accepted::read(&answer.receipt, &account.at, &seal)?.check_not_before(record.directory_size)?;
-    record.accepted = Some(answer.receipt);
-    record.put(&session.state, env)?;
-    if accepted.directory_size > session.mirror.size() {
-        session.update().await?;
-    }
-    accepted.check_directory(&session.mirror)?;
-    Ok(Sent {
-        transfer: record.transfer,
-        hh: record.hh,
-        total: sealer.total(),
-        expires_at: record.expires_at,
-        recipients: record.recipients.into_iter().map(|to| to.address).collect(),
-    })
-}
-
-/// Before the seal nothing exists for anybody; says so where the gateway went away.
-fn not_sent(error: Error) -> Error {
-    match error {
-        Error::Api(error @ ApiError::Unreachable(_)) => Error::NotSent(error),
-        other => other,
-    }
-}
-
 /// What the user named is wrong, or the library failed.
 fn seal_error(error: SealError) -> Error {
     match error {
         SealError::Crypto(_) => Error::Internal("sealing"),
         other => Error::Input(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gateway_that_went_away_got_nothing() {
-        let told = not_sent(ApiError::Unreachable("https://gw.example: gone".to_owned()).into()).to_string();
-        assert!(
-            told.contains("https://gw.example") && told.contains("Nothing was sent"),
-            "{told}"
-        );
-        let refused = not_sent(ApiError::WrongKey.into());
-        assert!(matches!(refused, Error::Api(ApiError::WrongKey)), "{refused}");
     }
 }

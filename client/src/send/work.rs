@@ -1,14 +1,22 @@
 //! The thread that reads and seals: plaintext goes straight from the file into the buffer in which it is sealed.
+//!
+//! What the gateway holds already is read again all the same: the digests of the files need it, and its plaintext must be what it was.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use rand_core::CryptoRng;
 use sealpost_proto::id::Hash;
+use sealpost_proto::sealed::PayloadLayout;
 use sealpost_proto::tree::tree_head;
-use sealpost_sealed::{FileDigests, FileHasher, Sealer, plaintext_mut};
+use sealpost_sealed::{FileDigests, FileHasher, Sealer, plaintext_mut, resume_hash};
 use tokio::sync::mpsc::Sender;
+use zeroize::Zeroizing;
 
 use super::files::{Input, InputFile, OpenFile};
 use super::seal_error;
+use super::state::KeptPart;
 use crate::buffers::BufferPool;
 use crate::error::Error;
 
@@ -18,6 +26,8 @@ pub(crate) struct SealedPart {
     pub(crate) number: u64,
     pub(crate) root: Hash,
     pub(crate) bytes: Bytes,
+    /// To be kept once the gateway has acknowledged the part; none in a transfer that cannot be resumed.
+    pub(crate) kept: Option<KeptPart>,
 }
 
 /// What remains to be sealed once all parts have gone.
@@ -27,36 +37,41 @@ pub(crate) struct SealedPayload {
     pub(crate) digests: Vec<FileDigests>,
 }
 
-/// Reads and seals everything, part by part, with `buffers` buffers. Blocks the thread.
+/// Reads everything, and seals what is not in `stored`, part by part, with `buffers` buffers. Without `stored` the transfer cannot be
+/// resumed. Blocks the thread.
 pub(crate) fn seal_payload(
     sealer: &Sealer,
     input: Input,
     mut rng: impl CryptoRng,
     parts: &Sender<SealedPart>,
     buffers: usize,
+    stored: Option<&BTreeMap<u64, KeptPart>>,
 ) -> Result<SealedPayload, Error> {
     let layout = sealer.layout();
     let pool = BufferPool::new(buffers);
-    let mut stream = PlaintextStream::new(input);
+    let mut work = PartWork {
+        sealer,
+        resume_key: stored.is_some().then(|| sealer.resume_key()),
+        stream: PlaintextStream::new(input),
+    };
     let mut leaves: Vec<[u8; 32]> = Vec::with_capacity(usize::try_from(layout.segments()).unwrap_or_default());
     for number in 0..layout.parts() {
         let range = layout.part_range(number).ok_or(Error::Internal("part"))?;
         let len = usize::try_from(range.end - range.start).map_err(|_| Error::Internal("part"))?;
         let mut buffer = pool.take();
         buffer.resize(len, 0);
-        let first_leaf = leaves.len();
-        let mut rest = buffer.as_mut_slice();
-        for index in layout.part_segments(number) {
-            let len = layout.stored_segment_len(index).ok_or(Error::Internal("segment"))?;
-            let (segment, later) = rest.split_at_mut_checked(len).ok_or(Error::Internal("segment"))?;
-            rest = later;
-            stream.fill(plaintext_mut(segment).unwrap_or_default())?;
-            leaves.push(sealer.seal_segment(index, segment, &mut rng).map_err(seal_error)?);
+        if let Some(known) = stored.and_then(|stored| stored.get(&number)) {
+            work.read_again(number, &mut buffer, known)?;
+            leaves.extend_from_slice(known.leaves());
+            continue;
         }
+        let (part_leaves, hashes) = work.seal(number, &mut buffer, &mut rng)?;
+        leaves.extend_from_slice(&part_leaves);
         let part = SealedPart {
             number,
-            root: Hash::from_bytes(tree_head(leaves.get(first_leaf..).unwrap_or_default())),
+            root: Hash::from_bytes(tree_head(&part_leaves)),
             bytes: Bytes::from_owner(buffer),
+            kept: stored.map(|_| KeptPart::new(number, &part_leaves, &hashes)),
         };
         if parts.blocking_send(part).is_err() {
             return Err(Error::Internal("uploading stopped"));
@@ -64,8 +79,68 @@ pub(crate) fn seal_payload(
     }
     Ok(SealedPayload {
         leaves,
-        digests: stream.finish()?,
+        digests: work.stream.finish()?,
     })
+}
+
+/// The parts of one payload, in order.
+struct PartWork<'a> {
+    sealer: &'a Sealer,
+    /// Of a transfer that can be resumed.
+    resume_key: Option<Zeroizing<[u8; 32]>>,
+    stream: PlaintextStream,
+}
+
+impl PartWork<'_> {
+    /// Reads and seals a part in `buffer`; returns the leaves of its segments and, of a transfer that can be resumed, the keyed hashes
+    /// of their plaintext.
+    fn seal(
+        &mut self,
+        number: u64,
+        buffer: &mut [u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Vec<[u8; 32]>, Vec<[u8; 32]>), Error> {
+        let mut leaves = Vec::new();
+        let mut hashes = Vec::new();
+        for (index, segment) in segments(self.sealer.layout(), number, buffer)? {
+            hashes.extend(self.fill(segment)?);
+            leaves.push(self.sealer.seal_segment(index, segment, rng).map_err(seal_error)?);
+        }
+        Ok((leaves, hashes))
+    }
+
+    /// Reads a part that the gateway holds, and refuses another plaintext than was sealed then.
+    fn read_again(&mut self, number: u64, buffer: &mut [u8], known: &KeptPart) -> Result<(), Error> {
+        let mut hashes = Vec::new();
+        for (_, segment) in segments(self.sealer.layout(), number, buffer)? {
+            hashes.extend(self.fill(segment)?);
+        }
+        if known.plaintext() == hashes {
+            Ok(())
+        } else {
+            Err(Error::Changed(self.stream.last_path.clone()))
+        }
+    }
+
+    /// Reads the plaintext of a segment to its place, and hashes it if that is of use.
+    fn fill(&mut self, segment: &mut [u8]) -> Result<Option<[u8; 32]>, Error> {
+        let plaintext = plaintext_mut(segment).unwrap_or_default();
+        self.stream.fill(plaintext)?;
+        Ok(self.resume_key.as_ref().map(|key| resume_hash(key, plaintext)))
+    }
+}
+
+/// The places of a part's segments in its buffer.
+fn segments<'b>(layout: &PayloadLayout, number: u64, buffer: &'b mut [u8]) -> Result<Vec<(u64, &'b mut [u8])>, Error> {
+    let mut rest = buffer;
+    let mut segments = Vec::new();
+    for index in layout.part_segments(number) {
+        let len = layout.stored_segment_len(index).ok_or(Error::Internal("segment"))?;
+        let (segment, later) = rest.split_at_mut_checked(len).ok_or(Error::Internal("segment"))?;
+        rest = later;
+        segments.push((index, segment));
+    }
+    Ok(segments)
 }
 
 /// The plaintext of all files one after the other, then zeros; makes their digests on the way.
@@ -73,6 +148,8 @@ struct PlaintextStream {
     waiting: std::vec::IntoIter<InputFile>,
     current: Option<(OpenFile, FileHasher)>,
     digests: Vec<FileDigests>,
+    /// The file that was read last, to be named.
+    last_path: PathBuf,
 }
 
 impl PlaintextStream {
@@ -81,6 +158,7 @@ impl PlaintextStream {
             waiting: input.files.into_iter(),
             current: None,
             digests: Vec::new(),
+            last_path: PathBuf::new(),
         }
     }
 
@@ -106,6 +184,7 @@ impl PlaintextStream {
             let Some(next) = self.waiting.next() else {
                 return Ok(None);
             };
+            self.last_path.clone_from(&next.path);
             self.current = Some((next.open()?, FileHasher::new(false)));
             // An empty file is finished before anything is read of it.
             self.end_if_finished()?;

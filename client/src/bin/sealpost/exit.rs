@@ -91,14 +91,17 @@ exits! {
 impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error {
-            Error::Api(error) | Error::NotSent(error) | Error::PerhapsSent(error) => Self::from(error),
+            Error::Api(error) | Error::NotSent(error) | Error::PerhapsSent(error) | Error::Unfinished(error) => {
+                Self::from(error)
+            }
             Error::KeyFile(_)
             | Error::NoKeyFile(_)
             | Error::AlreadyEnrolled(_)
             | Error::OpenPassphraseFile(_)
             | Error::Taken(_)
             | Error::State => Self::KeyFile,
-            Error::File { .. } | Error::NoSetupFile(_) | Error::Changed(_) => Self::File,
+            Error::File { .. } | Error::NoSetupFile(_) | Error::Changed(_) | Error::ChangedSince(_) => Self::File,
+            Error::TooLate(_) | Error::Lapsed(_) => Self::Over,
             Error::Log(_) | Error::UnexpectedStatement => Self::Log,
             Error::UnknownRecipient(_) | Error::InvalidRecipient(_) => Self::Recipient,
             Error::Rejected(_)
@@ -112,7 +115,7 @@ impl From<&Error> for Exit {
             Error::AlreadyReceived(_) => Self::AlreadyReceived,
             Error::Declined => Self::Declined,
             Error::Interrupted => Self::Interrupted,
-            Error::String(_) | Error::Input(_) => Self::Usage,
+            Error::String(_) | Error::Input(_) | Error::Busy(_) => Self::Usage,
             Error::Internal(_) => Self::Internal,
         }
     }

@@ -7,7 +7,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealpost_client::progress::{Progress, Silent};
 
 #[derive(Debug)]
-struct Bar(ProgressBar);
+struct Bar {
+    bar: ProgressBar,
+    doing: &'static str,
+}
 
 /// A bar that says `doing`, or nothing when nobody could see it or `--json` was given.
 pub(crate) fn bar(doing: &'static str, json: bool) -> Arc<dyn Progress> {
@@ -18,19 +21,27 @@ pub(crate) fn bar(doing: &'static str, json: bool) -> Arc<dyn Progress> {
     let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(doing);
-    Arc::new(Bar(bar))
+    Arc::new(Bar { bar, doing })
 }
 
 impl Progress for Bar {
     fn start(&self, total: u64) {
-        self.0.set_length(total);
+        self.bar.set_length(total);
     }
 
     fn advance(&self, bytes: u64) {
-        self.0.inc(bytes);
+        self.bar.inc(bytes);
     }
 
     fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
+    }
+
+    fn waiting(&self, is_waiting: bool) {
+        self.bar.set_message(if is_waiting {
+            "the gateway is away, waiting"
+        } else {
+            self.doing
+        });
     }
 }

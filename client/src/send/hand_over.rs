@@ -1,0 +1,194 @@
+//! The commit point of sending: the request to seal, kept before it goes out and repeated as it was until there is an answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sealpost_proto::api::SealOptions;
+use sealpost_proto::encoding::Base64;
+use sealpost_proto::id::Hash;
+use sealpost_proto::problem::ProblemKind;
+use sealpost_proto::seal_request::SealRequest;
+use sealpost_proto::sealed::Seal;
+use sealpost_sealed::Sealer;
+
+use super::state::{KeptSeal, Sending, SendingRecord};
+use super::work::SealedPayload;
+use super::{Sent, seal_error};
+use crate::api::ApiError;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::records::{KeptSecret, SentRecord, SentTo};
+use crate::resume::patience::persist;
+use crate::session::Session;
+use crate::verify::{self, Accepted};
+
+/// Seconds after which a seal whose time the gateway refuses is made anew; a younger one is refused because a clock is wrong.
+const FRESH: u64 = 60;
+
+/// What this client remembers of a transfer from now on.
+pub(super) fn record(sealer: &Sealer, recipients: &[SentTo], directory_size: u64) -> SentRecord {
+    SentRecord {
+        transfer: sealer.header().transfer_id,
+        hh: Hash::from_bytes(sealer.header().hash()),
+        recipients: recipients.to_vec(),
+        directory_size,
+        files: sealer.manifest().files.iter().map(|file| file.name.clone()).collect(),
+        expires_at: sealer.header().expires_at,
+        accepted: None,
+        verified: BTreeMap::new(),
+        share: sealer.secrets().share().map(KeptSecret::new),
+    }
+}
+
+/// Seals manifest and transfer.
+pub(super) fn request(
+    session: &Session,
+    sealer: &Sealer,
+    payload: &SealedPayload,
+    part: &[u8],
+    options: SealOptions,
+) -> Result<KeptSeal, Error> {
+    let (account, env) = (&session.account, &session.env);
+    let manifest_box = sealer
+        .seal_manifest(&payload.digests, &mut env.rng())
+        .map_err(seal_error)?;
+    let sealed_at = env.now().max(sealer.header().created_at);
+    let seal = sealer
+        .seal(&account.device, &manifest_box, &payload.leaves, sealed_at)
+        .map_err(seal_error)?;
+    let request = SealRequest {
+        options,
+        header: &sealer.header().to_bytes(),
+        block: &sealer.block().to_bytes(),
+        manifest_box: &manifest_box,
+        seal: &seal.to_bytes(),
+        share: sealer.secrets().share().map_or(&[], |share| &share[..]),
+        part,
+    };
+    kept(session, &request)
+}
+
+fn kept(session: &Session, request: &SealRequest<'_>) -> Result<KeptSeal, Error> {
+    let body = request
+        .to_bytes()
+        .map_err(|_| Error::Internal("the request to seal is too long"))?;
+    Ok(KeptSeal {
+        body: Base64(body),
+        idempotency_key: session.api.idempotency_key(),
+    })
+}
+
+/// The same transfer with a seal of now: the gateway takes none that was made long ago.
+fn renewed(session: &Session, seal: &KeptSeal) -> Result<Option<KeptSeal>, Error> {
+    let mut request = SealRequest::parse(&seal.body.0).map_err(|_| Error::State)?;
+    let old = Seal::parse(request.seal).map_err(|_| Error::State)?;
+    let mut body = old.body;
+    body.sealed_at = session.env.now();
+    if body.sealed_at < old.body.sealed_at + FRESH {
+        return Ok(None);
+    }
+    let new = body.sign(&session.account.device).to_bytes();
+    request.seal = &new;
+    kept(session, &request).map(Some)
+}
+
+/// Hands over what is kept, and verifies what the gateway signs in return. Then nothing unfinished is left.
+pub(super) async fn hand_over(
+    session: &mut Session,
+    mut sending: Sending,
+    mut seal: KeptSeal,
+    progress: &Arc<dyn Progress>,
+) -> Result<Sent, Error> {
+    let record = SentRecord::get(&session.state, &sending.head.transfer)?.ok_or(Error::State)?;
+    loop {
+        let (api, body) = (&session.api, Bytes::from(seal.body.0.clone()));
+        let ask = || api.seal_bytes(&record.transfer, body.clone(), seal.idempotency_key.clone());
+        let error = match persist(&**progress, ask).await {
+            Ok(answer) => return accepted(session, sending, record, sealed(&seal)?, answer.receipt).await,
+            Err(error) => error,
+        };
+        match error.kind() {
+            Some(ProblemKind::ClockSkew) => match renewed(session, &seal)? {
+                Some(new) => {
+                    let kept = SendingRecord::Seal(new.clone());
+                    sending.append(&kept, &session.env)?;
+                    seal = new;
+                }
+                None => return Err(error.into()),
+            },
+            // Of two seals of this transfer the gateway took the other one, whose answer was lost.
+            Some(ProblemKind::AlreadySealed) => {
+                let summary = session.api.transfer(&record.transfer).await?;
+                let (header, seal) = verify::pieces(&summary)?;
+                let is_ours = Hash::from_bytes(header.hash()) == record.hh
+                    && seal.body.header_hash == header.hash()
+                    && seal.verify(&session.account.device.public()).is_ok();
+                if !is_ours {
+                    return Err(failed(session, sending, &record, error)?);
+                }
+                return accepted(session, sending, record, seal, summary.receipt).await;
+            }
+            _ => return Err(failed(session, sending, &record, error)?),
+        }
+    }
+}
+
+fn sealed(seal: &KeptSeal) -> Result<Seal, Error> {
+    let request = SealRequest::parse(&seal.body.0).map_err(|_| Error::State)?;
+    Seal::parse(request.seal).map_err(|_| Error::State)
+}
+
+/// The gateway has signed: that is kept, and what was unfinished ends.
+async fn accepted(
+    session: &mut Session,
+    sending: Sending,
+    mut record: SentRecord,
+    seal: Seal,
+    receipt: String,
+) -> Result<Sent, Error> {
+    let accepted = Accepted::read(&receipt, &session.account.at, &seal)?.check_not_before(record.directory_size)?;
+    record.accepted = Some(receipt);
+    record.put(&session.state, &session.env)?;
+    let head = sending.remove()?;
+    if accepted.directory_size > session.mirror.size() {
+        session.update().await?;
+    }
+    accepted.check_directory(&session.mirror)?;
+    Ok(Sent {
+        transfer: record.transfer,
+        hh: record.hh,
+        total: head.total,
+        expires_at: record.expires_at,
+        recipients: record.recipients.into_iter().map(|to| to.address).collect(),
+    })
+}
+
+/// What is refused for good is forgotten; anything else is asked again by [`super::resume`].
+fn failed(session: &Session, sending: Sending, record: &SentRecord, error: ApiError) -> Result<Error, Error> {
+    if is_final(&error) {
+        record.remove(&session.state)?;
+        sending.remove()?;
+        return Ok(error.into());
+    }
+    Ok(match error {
+        ApiError::Unreachable(_) => Error::PerhapsSent(error),
+        other => other.into(),
+    })
+}
+
+/// Whether asking again can never succeed. A person, a clock or a directory that is put right later can make the others succeed.
+pub(super) fn is_final(error: &ApiError) -> bool {
+    let may_change = matches!(
+        error.kind(),
+        Some(
+            ProblemKind::ClockSkew
+                | ProblemKind::Unauthenticated
+                | ProblemKind::Unconfirmed
+                | ProblemKind::Disabled
+                | ProblemKind::Replayed
+                | ProblemKind::TooManyRequests
+        )
+    );
+    error.is_definite_refusal() && !may_change && !matches!(error, ApiError::WrongKey)
+}
