@@ -19,6 +19,7 @@ use crate::audit::{Logs, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::{self, Config};
+use crate::domain::Effects;
 use crate::http::{AddressLimits, AddressRates, Api, BodyRoom, Limits, NewId, Server, ServerLimits, router};
 use crate::identity::{IdentityError, SetupFile, identity};
 pub use crate::logging::start as start_logging;
@@ -29,10 +30,11 @@ use crate::store::StoreError;
 use crate::store::embedded::{EmbeddedHeads, EmbeddedLedger, EmbeddedShares};
 use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
+use crate::store::ledger::transact;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
-use crate::worker::{Position, Sweep, SweepPorts};
+use crate::worker::{ClockWatch, Position, Sweep, SweepPorts, SweepStatus};
 
 /// Name of this gateway process in audit leaves; there is one process on one machine.
 const NODE: &str = "1";
@@ -105,6 +107,8 @@ impl Gateway {
         let started_at = clock.now_millis() / 1000;
         let ahead = ledger.organisation().await?.ahead.clone();
         let signers = Arc::new(Signers::open(&identity, &ledger, &ring).await?);
+        let watch = Arc::new(ClockWatch::new(Arc::clone(&clock), last_stamp(&ledger).await?));
+        let sweep_status = Arc::new(SweepStatus::default());
         let tls = server_tls(&config.tls, &keys, host_of(&url))?;
         let address = GatewayAddress {
             url,
@@ -121,6 +125,8 @@ impl Gateway {
             shares: shares.clone(),
             position: signers.clone(),
             clock: Arc::clone(&clock),
+            watch: Arc::clone(&watch),
+            status: Arc::clone(&sweep_status),
             gateway: identity.gateway.clone(),
             wake: Arc::clone(&wake),
             share_gate: Arc::clone(&share_gate),
@@ -235,6 +241,12 @@ pub async fn run(
     let gateway = Gateway::open(config, listener, clock, random).await?;
     ready(&gateway);
     gateway.serve(shutdown).await
+}
+
+/// The stamp that the ledger gives now: the clock's, or its own last one, if that is later.
+async fn last_stamp(ledger: &EmbeddedLedger) -> Result<u64, StoreError> {
+    let ((), committed) = transact(ledger, Vec::new(), |_, _| ((), Effects::none())).await?;
+    Ok(committed.at().millis)
 }
 
 async fn setup_file(

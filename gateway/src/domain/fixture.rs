@@ -300,10 +300,15 @@ impl Clinic {
             },
             inline_root: None,
             by: self.admin.trusted(),
+            now: NOW,
         }
     }
 
     pub(crate) fn seal(&mut self, command: &SealCommand, seconds: u64) -> Result<sealing::SealOutcome, Refusal> {
+        let command = &SealCommand {
+            now: NOW + seconds,
+            ..command.clone()
+        };
         let (gateway, key, by) = (self.gateway.clone(), self.log_key.clone(), self.admin.requester());
         let accept = move |receipt: &Receipt| {
             let mut signed = SignedReceipt::try_from(receipt.note().ok()?).ok()?;
@@ -419,6 +424,7 @@ impl Clinic {
             opener: Opener::Member(trusted.label),
             device: trusted.key,
             identity: trusted.identity,
+            now: NOW + seconds,
         };
         let (gateway, key, requester) = (self.gateway.clone(), self.log_key.clone(), by.requester());
         let countersign = move |mut receipt: SignedReceipt| {

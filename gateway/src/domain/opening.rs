@@ -166,6 +166,8 @@ pub struct ReceiptCommand {
     pub device: PublicKey,
     /// The identity that the receipt has to name: the person's, or the visitor's device itself.
     pub identity: PublicKey,
+    /// The gateway's own clock, unix seconds. It may be behind the ledger's stamps, which never go back.
+    pub now: u64,
 }
 
 impl ReceiptCommand {
@@ -214,7 +216,7 @@ pub fn take_receipt(
         return Ok((outcome, Effects::none()));
     }
     let event = command.event().ok_or(ProblemKind::ReceiptRefused)?;
-    check_receipt(sealed, command, at.seconds())?;
+    check_receipt(sealed, command)?;
     let receipt = countersign(command.receipt.clone());
     let change = Change::ReceiptTaken {
         transfer: transfer.id,
@@ -234,7 +236,7 @@ pub fn take_receipt(
 }
 
 /// Whether the receipt says of this transfer what the gateway knows, is the calling device's, and was made just now.
-fn check_receipt(sealed: &Sealed, command: &ReceiptCommand, now: u64) -> Result<(), Refusal> {
+fn check_receipt(sealed: &Sealed, command: &ReceiptCommand) -> Result<(), Refusal> {
     let receipt = command.receipt.receipt();
     let (Kind::Verified(signer) | Kind::Rejected(signer, _)) = &receipt.kind else {
         return Err(ProblemKind::ReceiptRefused.into());
@@ -250,7 +252,7 @@ fn check_receipt(sealed: &Sealed, command: &ReceiptCommand, now: u64) -> Result<
     let is_callers = signer.device == command.device && signer.identity == command.identity;
     let is_visitor = matches!(command.opener, Opener::Link(_));
     let is_assured = (signer.assurance == Assurance::Link) == is_visitor;
-    let is_fresh = receipt.facts.time.abs_diff(now) <= MAX_TIME_DIFFERENCE;
+    let is_fresh = receipt.facts.time.abs_diff(command.now) <= MAX_TIME_DIFFERENCE;
     ensure(
         receipt.facts == expected && is_callers && is_assured && is_fresh,
         ProblemKind::ReceiptRefused,

@@ -42,6 +42,8 @@ pub struct SealCommand {
     pub inline_root: Option<Hash>,
     /// The device that signed the request.
     pub by: TrustedDevice,
+    /// The gateway's own clock, unix seconds. It may be behind the ledger's stamps, which never go back.
+    pub now: u64,
 }
 
 impl SealCommand {
@@ -123,7 +125,7 @@ pub fn seal(
     let device = directory.device(&command.by.key, at.seconds());
     ensure(device == Some(command.by), ProblemKind::Disabled)?;
     ensure(at.seconds() < command.envelope.header.expires_at, Reason::Expired)?;
-    check_clock(command, at.seconds())?;
+    check_clock(command)?;
     check_payload(existing, command)?;
     let (recipients, sender_copy) = recipients(directory, command, at.seconds())?;
     let links = links(command)?;
@@ -178,8 +180,9 @@ fn sealed_before(existing: Option<&Transfer>, command: &SealCommand) -> Result<O
 
 /// Whether the sender states the time as it is: the seal was made just now, and the transfer begun no longer ago than an upload
 /// may take. Else somebody could seal with a device that was good at an earlier time.
-fn check_clock(command: &SealCommand, now: u64) -> Result<(), Refusal> {
+fn check_clock(command: &SealCommand) -> Result<(), Refusal> {
     let Envelope { header, seal, .. } = &command.envelope;
+    let now = command.now;
     let is_now = seal.body.sealed_at.abs_diff(now) <= MAX_SEAL_AGE;
     let begun = now.saturating_sub(UNSEALED_LIFETIME + MAX_SEAL_AGE)..=now + MAX_SEAL_AGE;
     ensure(is_now && begun.contains(&header.created_at), ProblemKind::ClockSkew)

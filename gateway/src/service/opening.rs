@@ -130,6 +130,7 @@ impl Service {
             opener: Opener::Member(member.label),
             device: member.key,
             identity: member.identity,
+            now: self.now(),
         };
         refused.event = command.event().unwrap_or(refused.event);
         let identity = Arc::clone(&self.ports.identity);

@@ -86,6 +86,7 @@ impl Service {
             },
             inline_root: inline.as_ref().map(|leaves| Hash::from_bytes(tree_head(leaves))),
             by: grant.member()?,
+            now: self.now(),
             envelope: parsed,
         };
         let audience = self.ports.identity.gateway.audience();

@@ -3,9 +3,13 @@
 //! The leaf comes first, then the destruction, then the record that it is done. So a gateway that stops in between goes on at
 //! its next start, before it serves anything. Nothing here decides what is due: the rules do.
 
+mod clock;
 mod orphans;
+mod status;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use clock::{ClockState, ClockWatch};
+pub use status::SweepStatus;
 pub use sweep::{Position, Sweep, SweepError, SweepPorts};

@@ -11,13 +11,15 @@ use sealpost_proto::log::{Actor, ActorKind};
 use thiserror::Error;
 use tokio::sync::{Mutex, Notify, RwLock};
 
+use super::clock::{ClockState, ClockWatch};
 use super::orphans::Orphans;
+use super::status::SweepStatus;
 use crate::clock::Clock;
 use crate::domain::shredding::{self, Step};
 use crate::domain::{Decision, Effects, Key, Loaded, Refusal, Requester, Stamp, Transfer};
+use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::blob::{BlobKey, BlobStore};
-use crate::failpoint;
 use crate::store::ledger::{Ledger, transact};
 use crate::store::share::{Day, ShareRef, ShareStore};
 use crate::store::views::Views;
@@ -51,6 +53,10 @@ pub struct SweepPorts {
     pub position: Arc<dyn Position>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether the time can be trusted.
+    pub watch: Arc<ClockWatch>,
+    /// Told how each sweep ended.
+    pub status: Arc<SweepStatus>,
     /// Who this gateway is, for leaves.
     pub gateway: GatewayId,
     /// Wakes the sweep.
@@ -116,8 +122,12 @@ impl Sweep {
     /// One sweep; what fails is logged, and the next one tries it again. Nothing is released that is due, whether or not it could
     /// be destroyed: the state says so.
     pub async fn once_or_log(&self) {
-        if let Err(error) = self.once().await {
-            tracing::error!(?error, "the sweep did not finish; it will be tried again");
+        match self.once().await {
+            Ok(()) => self.ports.status.succeeded(self.ports.clock.now_millis() / 1000),
+            Err(error) => {
+                self.ports.status.failed();
+                tracing::error!(?error, "the sweep did not finish; it will be tried again");
+            }
         }
     }
 
@@ -168,8 +178,9 @@ impl Sweep {
         Ok(self.ports.shares.end_days_before(today, &kept).await?)
     }
 
+    /// The time by which things are due: while the clock is in doubt, only what no clock has a say in is.
     fn now(&self) -> u64 {
-        self.ports.clock.now_millis() / 1000
+        self.ports.watch.destruction_time()
     }
 
     /// The next step of one transfer. `replaced` holds the days whose key was replaced in this sweep.
@@ -210,6 +221,7 @@ impl Sweep {
     async fn destroy(&self, transfer: &Transfer) -> Result<(), SweepError> {
         if let Some(share) = share_ref(transfer) {
             self.ports.shares.destroy(&share).await?;
+            failpoint::reach("share-destroyed");
             self.ports.position.note().await?;
         }
         self.record(transfer.id, shredding::destroyed).await
@@ -221,7 +233,6 @@ impl Sweep {
             self.ports.shares.replace_key(day).await?;
             replaced.insert(day);
         }
-            failpoint::reach("share-destroyed");
         self.record(transfer.id, shredding::key_replaced).await
     }
 
@@ -263,7 +274,8 @@ impl Sweep {
 
     async fn destroy_orphans(&self) -> Result<(), StoreError> {
         let mut orphans = self.orphans.lock().await;
-        if !orphans.is_time(self.now()) {
+        // How long a share has waited for its seal is a matter of the clock.
+        if self.ports.watch.state() != ClockState::Trusted || !orphans.is_time(self.now()) {
             return Ok(());
         }
         let mut without_transfer = Vec::new();

@@ -10,6 +10,7 @@ use sealpost_proto::log::{ActorKind, EventType, Leaf};
 use tokio::sync::{Notify, RwLock};
 use zeroize::Zeroizing;
 
+use super::clock::{ClockState, ClockWatch};
 use super::sweep::{Position, Sweep, SweepPorts};
 use crate::clock::Clock;
 use crate::domain::fixture::{Clinic, NOW, SHARE, at};
@@ -27,11 +28,14 @@ use crate::store::views::Views;
 const ID: TransferId = TransferId::from_bytes([1; 16]);
 
 #[derive(Debug)]
-struct TestClock(AtomicU64);
+struct TestClock(AtomicU64, AtomicU64);
 
 impl Clock for TestClock {
     fn now_millis(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
+    }
+    fn boot_millis(&self) -> u64 {
+        self.1.load(Ordering::SeqCst)
     }
 }
 
@@ -64,7 +68,7 @@ impl House {
     fn new() -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
-            clock: Arc::new(TestClock(AtomicU64::new(NOW * 1000))),
+            clock: Arc::new(TestClock(AtomicU64::new(NOW * 1000), AtomicU64::new(1_000))),
             clinic: Clinic::new(),
         }
     }
@@ -85,6 +89,8 @@ impl House {
             shares: shares.clone(),
             position: noted.clone(),
             clock: self.clock.clone(),
+            watch: Arc::new(ClockWatch::new(self.clock.clone(), 0)),
+            status: Arc::default(),
             gateway: self.clinic.gateway.clone(),
             wake: Arc::new(Notify::new()),
             share_gate: Arc::new(RwLock::new(())),
@@ -99,6 +105,13 @@ impl House {
     }
 
     fn wait_until(&self, seconds: u64) {
+        let before = self.clock.0.swap((NOW + seconds) * 1000, Ordering::SeqCst);
+        let passed = (NOW + seconds) * 1000 - before;
+        self.clock.1.fetch_add(passed, Ordering::SeqCst);
+    }
+
+    /// Sets the time of day without any time passing.
+    fn set_clock(&self, seconds: u64) {
         self.clock.0.store((NOW + seconds) * 1000, Ordering::SeqCst);
     }
 
@@ -342,6 +355,8 @@ async fn a_transfer_that_is_stuck_stops_nothing_else() {
         shares: stores.shares.clone(),
         position: stores.noted.clone(),
         clock: house.clock.clone(),
+        watch: Arc::new(ClockWatch::new(house.clock.clone(), 0)),
+        status: Arc::default(),
         gateway: house.clinic.gateway.clone(),
         wake: Arc::new(Notify::new()),
         share_gate: Arc::new(RwLock::new(())),
@@ -363,4 +378,44 @@ async fn a_transfer_that_is_stuck_stops_nothing_else() {
     sweep.once().await.unwrap();
     assert!(stores.shares.list().await.unwrap().is_empty());
     assert_eq!(shredded_leaves(&stores).await.len(), 1);
+}
+
+/// N115, with the clock forward as well: nothing that expired is destroyed by a clock that stepped, and what was used up is.
+#[tokio::test]
+async fn n115_a_clock_that_stepped_destroys_nothing_that_expires() {
+    let mut house = House::new();
+    let stores = house.open();
+    house.seal(&stores, 1, None).await;
+    let orphan = ShareRef {
+        transfer: TransferId::from_bytes([5; 16]),
+        commit: Hash::from_bytes([6; 32]),
+        day: Day::of(at(0).seconds()),
+    };
+    stores.shares.put(&orphan, &Zeroizing::new(SHARE)).await.unwrap();
+    for wrong in [365 * 86_400, 2 * 86_400] {
+        house.set_clock(wrong);
+        stores.sweep.once().await.unwrap();
+        assert_eq!(stores.shares.list().await.unwrap().len(), 2, "{wrong} seconds ahead");
+    }
+    assert!(shredded_leaves(&stores).await.is_empty());
+    let revoked = Change::TransferShredded {
+        transfer: ID,
+        cause: crate::domain::ShredCause::Revoked,
+        at: NOW,
+    };
+    record(&stores, vec![revoked]).await;
+    stores.sweep.once().await.unwrap();
+    assert_eq!(
+        stores.shares.list().await.unwrap(),
+        vec![orphan],
+        "revocation needs no clock"
+    );
+
+    // The ledger was told of days that have not come: after a restart the clock is behind it.
+    house.set_clock(0);
+    stores.sweep.once().await.unwrap();
+    let witness = house.witness(&stores).await;
+    assert!(witness.at().seconds() >= NOW + 2 * 86_400, "times never decrease");
+    let watch = ClockWatch::new(house.clock.clone(), witness.at().millis);
+    assert!(matches!(watch.state(), ClockState::Behind(_)));
 }
