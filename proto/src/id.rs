@@ -126,6 +126,16 @@ impl GatewayId {
         format!("{}/audit", self.0)
     }
 
+    /// Origin of the gateway's audit log number `log`: `<gateway id>/audit` for the first, `<gateway id>/audit.2` for the one that
+    /// succeeds it after a loss, and so on.
+    #[must_use]
+    pub fn audit_origin_of(&self, log: u64) -> String {
+        match log {
+            0 | 1 => self.audit_origin(),
+            log => format!("{}/audit.{log}", self.0),
+        }
+    }
+
     /// Origin of the gateway's directory log (`<gateway id>/directory`).
     #[must_use]
     pub fn directory_origin(&self) -> String {

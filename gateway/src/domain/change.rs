@@ -244,6 +244,13 @@ pub enum Change {
         /// When, unix seconds.
         at: u64,
     },
+    /// The operator accepted a loss: the audit log goes on as a successor, whose first leaf is in this record.
+    LossAccepted {
+        /// Number of the successor, from 2.
+        log: u64,
+        /// Leaves in the ledger before it.
+        first_leaf: u64,
+    },
     /// An announced transfer was not sealed in time: it takes no parts and no seal any more.
     TransferAbandoned {
         /// The transfer.
@@ -265,7 +272,8 @@ impl Change {
             | Self::StatementTaken { .. }
             | Self::AddressBound { .. }
             | Self::DeviceWaiting { .. }
-            | Self::DeviceAhead { .. } => Key::Organisation,
+            | Self::DeviceAhead { .. }
+            | Self::LossAccepted { .. } => Key::Organisation,
             Self::InviteCreated { invite, .. }
             | Self::InvitePosted { invite, .. }
             | Self::InviteConfirmed { invite } => Key::Invite(*invite),

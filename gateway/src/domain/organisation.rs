@@ -6,6 +6,11 @@ use std::sync::Arc;
 use sealpost_proto::id::{Address, Hash, InviteId, Label, OrgId, PublicKey};
 use sealpost_proto::key::{Directory, SignedStatement, StatementType};
 use sealpost_proto::tree::{Tree, leaf_hash};
+use serde::{Deserialize, Serialize};
+
+use super::state::Unfit;
+use super::{Change, Key};
+use serde::{Deserialize, Serialize};
 
 /// A statement as it stands in the directory log.
 #[derive(Debug)]
@@ -16,6 +21,21 @@ pub struct LoggedStatement {
     pub kind: StatementType,
     /// Its leaf in the directory log.
     pub leaf: String,
+}
+
+/// Which audit log is written now: the first, or the successor after a loss (proto/spec/log.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPlace {
+    /// Its number, from 1.
+    pub log: u64,
+    /// Leaves in the ledger before its first.
+    pub first_leaf: u64,
+}
+
+impl Default for AuditPlace {
+    fn default() -> Self {
+        Self { log: 1, first_leaf: 0 }
+    }
 }
 
 /// The organisation; empty before `org init`.
@@ -33,6 +53,8 @@ pub struct Organisation {
     pub waiting: BTreeMap<PublicKey, InviteId>,
     /// Until when (unix seconds) devices whose clock is ahead may have signed, so that a restart forgets no such request.
     pub ahead: BTreeMap<PublicKey, u64>,
+    /// Where its audit log begins in the ledger.
+    pub audit: AuditPlace,
     /// Devices that were announced for a person, revoked or not.
     devices: BTreeMap<Label, BTreeSet<PublicKey>>,
     by_hash: HashMap<Hash, usize>,
@@ -41,7 +63,65 @@ pub struct Organisation {
     heads: Vec<Hash>,
 }
 
+/// Everything of an organisation but the statements of its directory log, from which it is made again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OrganisationFacts {
+    org: Option<OrgId>,
+    owner: Option<Label>,
+    addresses: BTreeMap<Label, Address>,
+    waiting: BTreeMap<PublicKey, InviteId>,
+    ahead: BTreeMap<PublicKey, u64>,
+}
+
 impl Organisation {
+    /// All but the statements, to be kept beside them.
+    pub(crate) fn facts(&self) -> OrganisationFacts {
+        OrganisationFacts {
+            org: self.directory.as_ref().map(Directory::org),
+            owner: self.owner,
+            addresses: self.addresses.clone(),
+            waiting: self.waiting.clone(),
+            ahead: self.ahead.clone(),
+        }
+    }
+
+    /// The organisation that was kept as `facts` and `statements`; `None` if they do not belong together.
+    pub(crate) fn load(facts: OrganisationFacts, statements: &[String]) -> Option<Self> {
+        let mut organisation = Self::default();
+        if let (Some(org), Some(owner)) = (facts.org, facts.owner) {
+            organisation.found(org, owner);
+        }
+        for text in statements {
+            if !organisation.take(text) {
+                return None;
+            }
+        }
+        organisation.addresses = facts.addresses;
+        organisation.waiting = facts.waiting;
+        organisation.ahead = facts.ahead;
+        Some(organisation)
+    }
+
+    /// Applies a change that was decided.
+    ///
+    /// # Errors
+    /// [`Unfit`] if it does not follow from what is there.
+    pub(crate) fn apply(&mut self, change: &Change) -> Result<(), Unfit> {
+        match change {
+            Change::OrganisationFounded { org, owner } => self.found(*org, *owner),
+            Change::StatementTaken { text } if self.take(text) => {}
+            Change::AddressBound { label, address } => {
+                self.addresses.insert(*label, address.clone());
+            }
+            Change::DeviceWaiting { device, invite } => {
+                self.waiting.insert(*device, *invite);
+            }
+            Change::DeviceAhead { device, until, at } => self.note_ahead(*device, *until, *at),
+            _ => return Err(Unfit(Key::Organisation)),
+        }
+        Ok(())
+    }
+
     /// Size of the directory log.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! All aggregates of a gateway, and the part of them that a decision may see.
+//! Aggregates by key, how one change makes the next of one, and the part of them that a decision may see.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealpost_proto::id::{Hash, InviteId, TransferId};
 use thiserror::Error;
 
-use super::{Change, Invite, Organisation, RequestNote, Transfer};
+use super::{AuditPlace, Change, Invite, Organisation, RequestNote, Transfer};
 
 /// Name of an aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +54,27 @@ impl Loaded {
         self.invites.get(id).map(AsRef::as_ref)
     }
 
+    /// Adds what `key` names; the organisation is added by [`Loaded::add_organisation`].
+    pub(crate) fn add(&mut self, key: Key, aggregate: Option<Aggregate>) {
+        match (key, aggregate) {
+            (Key::Invite(id), Some(Aggregate::Invite(invite))) => {
+                self.invites.insert(id, invite);
+            }
+            (Key::Transfer(id), Some(Aggregate::Transfer(transfer))) => {
+                self.transfers.insert(id, transfer);
+            }
+            (Key::Request(hash), Some(Aggregate::Request(note))) => {
+                self.requests.insert(hash, note);
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the organisation.
+    pub(crate) fn add_organisation(&mut self, organisation: Arc<Organisation>) {
+        self.organisation = Some(organisation);
+    }
+
     /// A transfer without a copy, if it was named and exists.
     #[must_use]
     pub fn shared_transfer(&self, id: &TransferId) -> Option<Arc<Transfer>> {
@@ -76,15 +97,102 @@ impl Loaded {
 /// A change that does not follow from the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a change does not follow from what is there: {0:?}")]
-pub struct Unfit(Key);
+pub struct Unfit(pub(super) Key);
 
-/// All aggregates.
+/// What a key other than the organisation's names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Aggregate {
+    /// An invitation.
+    Invite(Arc<Invite>),
+    /// A transfer.
+    Transfer(Arc<Transfer>),
+    /// An idempotency note.
+    Request(RequestNote),
+}
+
+impl Aggregate {
+    /// What `change` makes of the aggregate that it names; `None` when it is removed.
+    ///
+    /// # Errors
+    /// [`Unfit`] if the change does not follow from what is there: the journal was written under other rules, or there is a bug.
+    /// Going on without the change would be another history.
+    pub(crate) fn after(this: Option<Self>, change: &Change) -> Result<Option<Self>, Unfit> {
+        let key = change.key();
+        let next = match (key, this) {
+            (Key::Invite(_), this) => Self::invite_after(this, change).map(Some),
+            (Key::Transfer(id), this) => Self::transfer_after(this, id, change),
+            (Key::Request(_), _) => Self::request_after(change).map(Some),
+            (Key::Organisation, _) => None,
+        };
+        next.ok_or(Unfit(key))
+    }
+
+    /// The transfer, if it is one.
+    pub(crate) fn transfer(&self) -> Option<&Arc<Transfer>> {
+        match self {
+            Self::Transfer(transfer) => Some(transfer),
+            _ => None,
+        }
+    }
+
+    fn invite_after(this: Option<Self>, change: &Change) -> Option<Self> {
+        if let Some(invite) = Invite::created(change) {
+            return Some(Self::Invite(Arc::new(invite)));
+        }
+        let Some(Self::Invite(mut shared)) = this else {
+            return None;
+        };
+        let invite = Arc::make_mut(&mut shared);
+        match change {
+            Change::InvitePosted { keys, .. } => invite.posted = Some(keys.clone()),
+            Change::InviteConfirmed { .. } => invite.is_confirmed = true,
+            _ => return None,
+        }
+        Some(Self::Invite(shared))
+    }
+
+    fn request_after(change: &Change) -> Option<Self> {
+        let Change::RequestNoted { digest, at, .. } = change else {
+            return None;
+        };
+        let (digest, at) = (*digest, *at);
+        Some(Self::Request(RequestNote { digest, at }))
+    }
+
+    /// `None` if the change does not follow; `Some(None)` if it removes the transfer.
+    fn transfer_after(this: Option<Self>, id: TransferId, change: &Change) -> Option<Option<Self>> {
+        let shared = match this {
+            Some(Self::Transfer(shared)) => Some(shared),
+            _ => None,
+        };
+        let next = match (change, shared) {
+            (Change::TransferRemoved { .. }, Some(_)) => return Some(None),
+            (Change::TransferAnnounced { sender, bytes, at, .. }, _) => {
+                Arc::new(Transfer::announced(id, *sender, *bytes, *at))
+            }
+            (Change::TransferSealed { sender, sealed, .. }, shared) => {
+                let unannounced = || Arc::new(Transfer::announced(id, *sender, sealed.payload_len, sealed.sealed_at));
+                let mut shared = shared.unwrap_or_else(unannounced);
+                Arc::make_mut(&mut shared).seal(sealed.as_ref().clone());
+                shared
+            }
+            (_, Some(mut shared)) => {
+                if !Arc::make_mut(&mut shared).apply(change) {
+                    return None;
+                }
+                shared
+            }
+            (_, None) => return None,
+        };
+        Some(Some(Self::Transfer(next)))
+    }
+}
+
+/// All aggregates in memory: for founding, and as the model that stores are compared with.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     organisation: Arc<Organisation>,
-    invites: HashMap<InviteId, Arc<Invite>>,
-    transfers: HashMap<TransferId, Arc<Transfer>>,
-    requests: HashMap<Hash, RequestNote>,
+    others: HashMap<Key, Aggregate>,
 }
 
 impl State {
@@ -94,16 +202,8 @@ impl State {
         let mut loaded = Loaded::default();
         for key in keys {
             match key {
-                Key::Organisation => loaded.organisation = Some(Arc::clone(&self.organisation)),
-                Key::Invite(id) => loaded
-                    .invites
-                    .extend(self.invites.get(id).map(|i| (*id, Arc::clone(i)))),
-                Key::Transfer(id) => loaded
-                    .transfers
-                    .extend(self.transfers.get(id).map(|t| (*id, Arc::clone(t)))),
-                Key::Request(hash) => loaded
-                    .requests
-                    .extend(self.requests.get(hash).map(|note| (*hash, *note))),
+                Key::Organisation => loaded.add_organisation(Arc::clone(&self.organisation)),
+                _ => loaded.add(*key, self.others.get(key).cloned()),
             }
         }
         loaded
@@ -112,94 +212,16 @@ impl State {
     /// Applies a change that was decided.
     ///
     /// # Errors
-    /// [`Unfit`] if the change does not follow from this state: the journal was written under other rules, or there is a bug. The
-    /// state is of no use then; going on without the change would be another history.
+    /// [`Unfit`] if the change does not follow from this state.
     pub fn apply(&mut self, change: &Change) -> Result<(), Unfit> {
-        let is_applied = match change.key() {
-            Key::Organisation => self.apply_to_organisation(change),
-            Key::Invite(id) => self.apply_to_invite(id, change),
-            Key::Transfer(id) => self.apply_to_transfer(id, change),
-            Key::Request(hash) => self.apply_to_request(hash, change),
-        };
-        if is_applied { Ok(()) } else { Err(Unfit(change.key())) }
-    }
-
-    /// Every transfer, for whoever builds an index over the state.
-    pub fn transfers(&self) -> impl Iterator<Item = &Arc<Transfer>> {
-        self.transfers.values()
-    }
-
-    /// Every invitation.
-    pub fn invites(&self) -> impl Iterator<Item = &Arc<Invite>> {
-        self.invites.values()
-    }
-
-    fn apply_to_organisation(&mut self, change: &Change) -> bool {
-        let organisation = Arc::make_mut(&mut self.organisation);
-        match change {
-            Change::OrganisationFounded { org, owner } => organisation.found(*org, *owner),
-            Change::StatementTaken { text } => return organisation.take(text),
-            Change::AddressBound { label, address } => {
-                organisation.addresses.insert(*label, address.clone());
-            }
-            Change::DeviceWaiting { device, invite } => {
-                organisation.waiting.insert(*device, *invite);
-            }
-            Change::DeviceAhead { device, until, at } => organisation.note_ahead(*device, *until, *at),
-            _ => return false,
+        let key = change.key();
+        if key == Key::Organisation {
+            return Arc::make_mut(&mut self.organisation).apply(change);
         }
-        true
-    }
-
-    fn apply_to_invite(&mut self, id: InviteId, change: &Change) -> bool {
-        if let Some(invite) = Invite::created(change) {
-            self.invites.insert(id, Arc::new(invite));
-            return true;
+        let before = self.others.remove(&key);
+        if let Some(after) = Aggregate::after(before, change)? {
+            self.others.insert(key, after);
         }
-        let Some(invite) = self.invites.get_mut(&id).map(Arc::make_mut) else {
-            return false;
-        };
-        match change {
-            Change::InvitePosted { keys, .. } => invite.posted = Some(keys.clone()),
-            Change::InviteConfirmed { .. } => invite.is_confirmed = true,
-            _ => return false,
-        }
-        true
-    }
-
-    fn apply_to_request(&mut self, hash: Hash, change: &Change) -> bool {
-        let Change::RequestNoted { digest, at, .. } = change else {
-            return false;
-        };
-        self.requests.insert(
-            hash,
-            RequestNote {
-                digest: *digest,
-                at: *at,
-            },
-        );
-        true
-    }
-
-    fn apply_to_transfer(&mut self, id: TransferId, change: &Change) -> bool {
-        match change {
-            Change::TransferRemoved { .. } => return self.transfers.remove(&id).is_some(),
-            Change::TransferAnnounced { sender, bytes, at, .. } => {
-                let transfer = Transfer::announced(id, *sender, *bytes, *at);
-                self.transfers.insert(id, Arc::new(transfer));
-            }
-            Change::TransferSealed { sender, sealed, .. } => {
-                let unannounced = || Arc::new(Transfer::announced(id, *sender, sealed.payload_len, sealed.sealed_at));
-                let transfer = self.transfers.entry(id).or_insert_with(unannounced);
-                Arc::make_mut(transfer).seal(sealed.as_ref().clone());
-            }
-            _ => {
-                let Some(transfer) = self.transfers.get_mut(&id) else {
-                    return false;
-                };
-                return Arc::make_mut(transfer).apply(change);
-            }
-        }
-        true
+        Ok(())
     }
 }

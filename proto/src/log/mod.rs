@@ -5,8 +5,10 @@
 
 mod checkpoint;
 mod leaf;
+mod restart;
 
 pub use checkpoint::Checkpoint;
 pub use leaf::{
     Actor, ActorKind, EventType, Leaf, LeafError, LeafOutcome, MAX_LEAF_LEN, Object, ObjectKind, canonical_json,
 };
+pub use restart::Restart;
