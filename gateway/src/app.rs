@@ -20,7 +20,9 @@ use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::Effects;
-use crate::http::{AddressLimits, AddressRates, Api, BodyRoom, Limits, NewId, Server, ServerLimits, router};
+use crate::http::{
+    AddressLimits, AddressRates, Api, BodyRoom, Limits, NewId, Server, ServerLimits, TrustedProxies, router,
+};
 use crate::identity::{IdentityError, SetupFile, identity};
 pub use crate::logging::start as start_logging;
 use crate::random::Random;
@@ -81,6 +83,7 @@ pub struct Gateway {
     sweep: Sweep,
     ledger: Arc<EmbeddedLedger>,
     limits: ServerLimits,
+    proxies: TrustedProxies,
 }
 
 impl Gateway {
@@ -184,6 +187,7 @@ impl Gateway {
             sweep,
             ledger,
             limits,
+            proxies: trusted_proxies(config),
         })
     }
 
@@ -213,7 +217,7 @@ impl Gateway {
     /// [`RunError::Ledger`] if the ledger ends first.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let ledger = Arc::clone(&self.ledger);
-        let server = Server::new(router(self.api), self.tls.config, self.limits);
+        let server = Server::new(router(self.api), self.tls.config, self.limits, self.proxies);
         tracing::info!(gateway = %self.address.gateway, "serving");
         tokio::select! {
             () = server.run(self.listener, shutdown) => {
@@ -262,6 +266,11 @@ async fn setup_file(
         SetupFile::open(data.path(), address.clone(), random)
     };
     Ok(opened?)
+}
+
+fn trusted_proxies(config: &Config) -> TrustedProxies {
+    let networks = config.trusted_proxies.clone();
+    TrustedProxies::new(move |address| networks.contain(address))
 }
 
 fn address_rates(limits: &config::Limits) -> AddressRates {

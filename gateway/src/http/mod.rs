@@ -26,4 +26,4 @@ pub use admit::{Api, BodyRoom};
 pub use limits::{AddressLimits, AddressRates};
 pub use middleware::{Limits, NewId};
 pub use router::router;
-pub use server::{Server, ServerLimits};
+pub use server::{Server, ServerLimits, TrustedProxies};

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,10 +21,12 @@ use tower::ServiceExt;
 
 use self::activity::{Activity, answering};
 use self::addresses::{Addresses, Place};
+pub use self::proxied::TrustedProxies;
 use super::middleware::{MAX_HEADER_BYTES, MAX_HEADERS, Peer};
 
 mod activity;
 mod addresses;
+mod proxied;
 
 /// Time for a TLS handshake together with the wait for room, for the head of a request, and of HTTP/1.1, where hyper has one
 /// clock for both, for the pause before the next one.
@@ -63,23 +66,51 @@ pub struct Server {
     tls: TlsAcceptor,
     limits: ServerLimits,
     http: Arc<Builder<TokioExecutor>>,
-    doors: Doors,
+    doors: Arc<Doors>,
 }
 
 /// Who comes in: one machine has its share alone, and whoever has not finished a handshake takes no connection's room.
 #[derive(Debug)]
 struct Doors {
     addresses: Arc<Addresses>,
+    proxies: TrustedProxies,
+    /// Connections of trusted proxies that did not say whose they are.
+    unheaded: Arc<AtomicU64>,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
 }
 
 impl Doors {
-    fn new(limits: &ServerLimits) -> Self {
+    fn new(limits: &ServerLimits, proxies: TrustedProxies) -> Self {
         Self {
             addresses: Addresses::new(limits.connections_per_address, limits.exempt_loopback),
+            proxies,
+            unheaded: Arc::default(),
             handshakes: Arc::new(Semaphore::new(limits.connections.div_ceil(2))),
             connections: Arc::new(Semaphore::new(limits.connections)),
+        }
+    }
+}
+
+impl Doors {
+    /// A place for one more connection of `peer`.
+    fn place(&self, peer: SocketAddr) -> Option<Place> {
+        let place = self.addresses.admit(peer.ip());
+        if place.is_none() {
+            tracing::debug!("closing a connection of an address that has its share");
+        }
+        place
+    }
+
+    /// Who is behind a trusted proxy.
+    async fn behind(&self, socket: &mut TcpStream, proxy: SocketAddr) -> Option<SocketAddr> {
+        match proxied::source(socket, proxy).await {
+            Ok(peer) => Some(peer),
+            Err(error) => {
+                let count = self.unheaded.fetch_add(1, Ordering::Relaxed) + 1;
+                tracing::warn!(%error, %proxy, count, "a trusted proxy did not say whose connection it is; closing it");
+                None
+            }
         }
     }
 }
@@ -88,18 +119,27 @@ impl Doors {
 struct Arrived {
     socket: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    /// None as long as a proxy has not said whose the connection is.
+    place: Option<Place>,
     handshake: OwnedSemaphorePermit,
 }
 
+/// A connection with its peer, who has a place and room.
+struct Entered {
+    stream: TlsStream<TcpStream>,
+    peer: SocketAddr,
+    _place: Place,
+    _room: OwnedSemaphorePermit,
+}
+
 impl Server {
-    /// A server of `router`.
+    /// A server of `router`, behind `proxies` or none.
     #[must_use]
-    pub fn new(router: Router, tls: Arc<rustls::ServerConfig>, limits: ServerLimits) -> Self {
+    pub fn new(router: Router, tls: Arc<rustls::ServerConfig>, limits: ServerLimits, proxies: TrustedProxies) -> Self {
         Self {
             router,
             tls: TlsAcceptor::from(tls),
-            doors: Doors::new(&limits),
+            doors: Arc::new(Doors::new(&limits, proxies)),
             limits,
             http: Arc::new(http_builder()),
         }
@@ -139,16 +179,19 @@ impl Server {
         mut stopping: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (router, tls, http) = (self.router.clone(), self.tls.clone(), Arc::clone(&self.http));
-        let (room, idle_timeout) = (Arc::clone(&self.doors.connections), self.limits.idle_timeout);
+        let (doors, idle_timeout) = (Arc::clone(&self.doors), self.limits.idle_timeout);
         async move {
-            let (peer, _place) = (arrived.peer, arrived.place);
-            let shaken = tokio::select! {
-                shaken = shake_hands(&tls, arrived.socket, room) => shaken,
+            let entered = tokio::select! {
+                entered = enter(&doors, &tls, arrived) => entered,
                 () = stopped(&mut stopping) => return,
             };
-            drop(arrived.handshake);
-            let Some((stream, _permit)) = shaken else {
-                tracing::debug!("a TLS handshake failed");
+            let Some(Entered {
+                stream,
+                peer,
+                _place,
+                _room,
+            }) = entered
+            else {
                 return;
             };
             let activity = Activity::new();
@@ -184,6 +227,33 @@ impl Server {
     }
 }
 
+/// Lets a connection in: finds out whose it is, shakes hands, and takes room for it.
+async fn enter(doors: &Doors, tls: &TlsAcceptor, arrived: Arrived) -> Option<Entered> {
+    let Arrived {
+        mut socket,
+        mut peer,
+        place,
+        handshake: _handshake,
+    } = arrived;
+    let place = match place {
+        Some(place) => place,
+        None => {
+            peer = doors.behind(&mut socket, peer).await?;
+            doors.place(peer)?
+        }
+    };
+    let Some((stream, room)) = shake_hands(tls, socket, Arc::clone(&doors.connections)).await else {
+        tracing::debug!("a TLS handshake failed");
+        return None;
+    };
+    Some(Entered {
+        stream,
+        peer,
+        _place: place,
+        _room: room,
+    })
+}
+
 /// A TLS handshake, and room for the connection; none if it fails or takes too long.
 async fn shake_hands(
     tls: &TlsAcceptor,
@@ -214,10 +284,11 @@ async fn accept(listener: &TcpListener, doors: &Doors) -> Arrived {
         };
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let Some(place) = doors.addresses.admit(peer.ip()) else {
-                    tracing::debug!("closing a connection of an address that has its share");
+                let is_proxy = doors.proxies.has(peer.ip());
+                let place = if is_proxy { None } else { doors.place(peer) };
+                if !is_proxy && place.is_none() {
                     continue;
-                };
+                }
                 // Without it small answers wait for the peer's acknowledgements.
                 let _ = socket.set_nodelay(true);
                 return Arrived {

@@ -25,6 +25,10 @@ struct Running {
 }
 
 async fn start(router: Router, deadline: Duration) -> Running {
+    start_behind(router, deadline, TrustedProxies::none()).await
+}
+
+async fn start_behind(router: Router, deadline: Duration, proxies: TrustedProxies) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let tls = server_tls(&config::Tls::default(), folder.path(), "gw.example").unwrap();
     let connector = TlsConnector::from(Arc::new(client_of(folder.path())));
@@ -38,7 +42,7 @@ async fn start(router: Router, deadline: Duration) -> Running {
         shutdown_deadline: deadline,
     };
     let (stop, stopped) = oneshot::channel();
-    let server = Server::new(router, tls.config, limits);
+    let server = Server::new(router, tls.config, limits, proxies);
     let shutdown = async move { drop(stopped.await) };
     Running {
         address,
@@ -52,6 +56,10 @@ async fn start(router: Router, deadline: Duration) -> Running {
 impl Running {
     async fn ask(&self, path: &str) -> TlsStream<TcpStream> {
         let socket = TcpStream::connect(self.address).await.unwrap();
+        self.ask_on(socket, path).await
+    }
+
+    async fn ask_on(&self, socket: TcpStream, path: &str) -> TlsStream<TcpStream> {
         let name = ServerName::try_from("gw.example").unwrap();
         let mut stream = self.connector.connect(name, socket).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: gw.example\r\n\r\n");
@@ -154,7 +162,7 @@ fn handshakes_leave_room_for_connections() {
         idle_timeout: IDLE,
         shutdown_deadline: Duration::ZERO,
     };
-    let doors = Doors::new(&limits);
+    let doors = Doors::new(&limits, TrustedProxies::none());
     assert!(doors.handshakes.available_permits() < doors.connections.available_permits());
     assert!(
         doors.handshakes.available_permits() > limits.connections_per_address,
@@ -188,4 +196,78 @@ async fn a_connection_without_a_request_is_closed() {
     };
     tokio::time::timeout(IDLE * 8, answers).await.expect("it was closed");
     assert!(begun.elapsed() >= IDLE);
+}
+
+/// Answers with the address that the server took for the caller's.
+async fn whoami(request: axum::extract::Request) -> String {
+    request.extensions().get::<Peer>().unwrap().0.to_string()
+}
+
+async fn answer(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut answer = vec![0; 512];
+    let len = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer[..len].to_vec()).unwrap();
+    answer.rsplit("\r\n").next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_address_is_the_one_that_it_states() {
+    let router = Router::new().route("/", get(whoami));
+    let trusted = TrustedProxies::new(|address| address.is_loopback());
+    let running = start_behind(router, Duration::from_secs(1), trusted).await;
+    let connect = async |header: &[u8]| {
+        let mut socket = TcpStream::connect(running.address).await.unwrap();
+        socket.write_all(header).await.unwrap();
+        socket
+    };
+    let stated = proxied::tests::from_v4([192, 0, 2, 7]);
+    let mut asking = running.ask_on(connect(&stated).await, "/").await;
+    assert_eq!(answer(&mut asking).await, "192.0.2.7");
+    let local = proxied::tests::header(0x20, 0, &[]);
+    let mut checking = running.ask_on(connect(&local).await, "/").await;
+    assert_eq!(answer(&mut checking).await, "127.0.0.1");
+
+    // The share of connections is the stated address's, not the proxy's.
+    let mut more = Vec::new();
+    for _ in 0..2 {
+        more.push(running.ask_on(connect(&stated).await, "/").await);
+        assert_eq!(answer(more.last_mut().unwrap()).await, "192.0.2.7");
+    }
+    assert!(is_closed(&mut connect(&stated).await).await, "the fourth");
+    let other = proxied::tests::from_v4([192, 0, 2, 8]);
+    let mut neighbour = running.ask_on(connect(&other).await, "/").await;
+    assert_eq!(answer(&mut neighbour).await, "192.0.2.8");
+
+    for malformed in [
+        &b"GET / HTTP/1.1\r\n\r\n......"[..],
+        &proxied::tests::header(0x21, 0x12, &[0; 12]),
+    ] {
+        assert!(is_closed(&mut connect(malformed).await).await);
+    }
+    let mut headless = TcpStream::connect(running.address).await.unwrap();
+    headless
+        .write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    assert!(is_closed(&mut headless).await, "a handshake without a header");
+}
+
+#[tokio::test]
+async fn nobody_else_states_an_address() {
+    let router = Router::new().route("/", get(whoami));
+    let trusted = TrustedProxies::new(|address| !address.is_loopback());
+    let running = start_behind(router, Duration::from_secs(1), trusted).await;
+    let mut socket = TcpStream::connect(running.address).await.unwrap();
+    socket
+        .write_all(&proxied::tests::from_v4([192, 0, 2, 7]))
+        .await
+        .unwrap();
+    let mut alert = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut alert)).await;
+    assert!(
+        ended.is_ok() && alert.first().is_none_or(|kind| *kind == 21),
+        "a TLS alert at most: {alert:?}"
+    );
+    let mut asking = running.ask("/").await;
+    assert_eq!(answer(&mut asking).await, "127.0.0.1");
 }
