@@ -34,6 +34,7 @@ pub mod text;
 pub mod time;
 pub mod transfers;
 pub mod verify;
+pub mod words;
 
 pub use env::Env;
 pub use error::Error;

@@ -30,7 +30,7 @@ pub use container::{ContainerError, ContainerReader};
 pub use encryption_key::{EncryptionKey, InvalidKey};
 pub use grant::make_grant;
 pub use hpke::{open_secret, seal_secret};
-pub use link::{LinkKey, normalise_words};
+pub use link::{LinkKey, LinkKeys, normalise_words};
 pub use manifest::{
     Disclosure, FileDraft, FileEntry, Manifest, ManifestDraft, ManifestError, NameProblem, Patient, check_name,
 };

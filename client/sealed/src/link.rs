@@ -80,6 +80,32 @@ impl LinkKey {
     pub fn auth(&self, kdf: &LinkKdf) -> Result<Zeroizing<[u8; 32]>, CryptoFailure> {
         Ok(self.key_material(kdf)?.auth())
     }
+
+    /// The same, with the key under which a visitor's client keeps what it needs to go on after an interruption: Argon2id once.
+    ///
+    /// # Errors
+    /// As [`LinkKey::auth`].
+    pub fn keys(&self, kdf: &LinkKdf) -> Result<LinkKeys, CryptoFailure> {
+        let material = self.key_material(kdf)?;
+        Ok(LinkKeys {
+            auth: material.auth(),
+            state: material.state(),
+        })
+    }
+}
+
+/// What words and secret give beside the key of the stanza. Wiped when dropped, never shown.
+pub struct LinkKeys {
+    /// Proves to the gateway that they are known.
+    pub auth: Zeroizing<[u8; 32]>,
+    /// Seals a visitor's own state.
+    pub state: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for LinkKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkKeys").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for LinkKey {
@@ -104,6 +130,11 @@ impl LinkMaterial {
 
     fn auth(&self) -> Zeroizing<[u8; 32]> {
         kdf(&self.ikm[..], self.link_id.as_bytes(), &[b"sealpost/v1/link-auth\0"])
+    }
+
+    /// Never leaves the client, so it is no part of the format.
+    fn state(&self) -> Zeroizing<[u8; 32]> {
+        kdf(&self.ikm[..], self.link_id.as_bytes(), &[b"sealpost/v1/link-state\0"])
     }
 }
 

@@ -5,9 +5,11 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::Method;
 use sealpost_proto::api::{
-    AddressesResponse, AnnounceRequest, DirectoryHead, Info, InviteRequest, InvitesResponse, MAX_PAGE, MeResponse,
-    OpenRequest, OpenResponse, OrgRequest, Part, PartsResponse, ReceiptRequest, ReceiptResponse, RedeemRequest,
-    RedeemResponse, SealResponse, StatementsRequest, StatementsResponse, TransferSummary, TransfersResponse,
+    AddressesResponse, AnnounceRequest, DirectoryHead, Info, InviteRequest, InvitesResponse, LinkLookupRequest,
+    LinkLookupResponse, LinkPatch, LinkRedeemRequest, LinkRedeemResponse, MAX_PAGE, MeResponse, OpenRequest,
+    OpenResponse, OrgRequest, Part, PartsResponse, RearmRequest, ReceiptRequest, ReceiptResponse, RedeemRequest,
+    RedeemResponse, SealResponse, StateResponse, StatementsRequest, StatementsResponse, TransferSummary,
+    TransfersResponse,
 };
 use sealpost_proto::id::{Hash, TransferId};
 use sealpost_proto::log::MAX_LEAF_LEN;
@@ -24,6 +26,8 @@ const SMALL: usize = 64 << 10;
 const MAX_ORG: usize = 1 << 20;
 /// The stanza block in base64, and the share.
 const MAX_OPENED: usize = 2 << 20;
+/// The same with the transfer and its sender's chain.
+const MAX_REDEEMED: usize = MAX_OPENED + MAX_ORG;
 /// One transfer with the receipts of 255 recipients.
 const MAX_TRANSFER: usize = 4 << 20;
 /// A page of leaves: [`MAX_PAGE`] lines.
@@ -269,6 +273,62 @@ impl Api {
         }
     }
 
+    /// `DELETE /v1/transfers/{id}`: revokes it.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn revoke(&self, id: &TransferId) -> Result<StateResponse, ApiError> {
+        self.delete(&format!("/v1/transfers/{id}")).await
+    }
+
+    /// `POST /v1/transfers/{id}/rearm`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn rearm(&self, id: &TransferId, request: &RearmRequest) -> Result<StateResponse, ApiError> {
+        self.post(&format!("/v1/transfers/{id}/rearm"), request, SMALL).await
+    }
+
+    /// `POST /v1/links/lookup`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn link_lookup(&self, request: &LinkLookupRequest) -> Result<LinkLookupResponse, ApiError> {
+        self.post("/v1/links/lookup", request, SMALL).await
+    }
+
+    /// `POST /v1/links/redeem`.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn link_redeem(&self, request: &LinkRedeemRequest) -> Result<LinkRedeemResponse, ApiError> {
+        let ask = self.post_ask("/v1/links/redeem", "application/json", json(request)?, MAX_REDEEMED);
+        // The answer holds the gateway's share.
+        from_json(&Zeroizing::new(self.ask(&ask).await?))
+    }
+
+    /// `PATCH /v1/links/{hash}`: re-arms a locked link.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn rearm_link(&self, link: &Hash) -> Result<StateResponse, ApiError> {
+        let path = format!("/v1/links/{link}");
+        let body = json(&LinkPatch { locked: false })?;
+        let ask = Ask {
+            method: Method::PATCH,
+            ..self.post_ask(&path, "application/json", body, SMALL)
+        };
+        from_json(&self.ask(&ask).await?)
+    }
+
+    /// `DELETE /v1/links/{hash}`: burns the link.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn burn_link(&self, link: &Hash) -> Result<StateResponse, ApiError> {
+        self.delete(&format!("/v1/links/{link}")).await
+    }
+
     /// `POST /v1/transfers/{id}/receipts`.
     ///
     /// # Errors
@@ -279,6 +339,14 @@ impl Api {
 
     async fn get<T: DeserializeOwned>(&self, path: &str, query: String, limit: usize) -> Result<T, ApiError> {
         from_json(&self.ask(&get_ask(path, query, limit)).await?)
+    }
+
+    async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        let ask = Ask {
+            method: Method::DELETE,
+            ..get_ask(path, String::new(), SMALL)
+        };
+        from_json(&self.ask(&ask).await?)
     }
 
     async fn bytes(&self, path: &str, limit: usize) -> Result<Vec<u8>, ApiError> {

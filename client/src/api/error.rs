@@ -7,18 +7,30 @@ use thiserror::Error;
 #[derive(Debug, Clone, Error)]
 pub enum ApiError {
     /// The gateway refused and said why.
-    #[error("{}", refusal(.problem, *.local_time))]
+    #[error("{}", refusal(.problem, *.local_time, *.retry_after))]
     Refused {
         /// What it said.
         problem: Box<Problem>,
         /// This device's clock when the answer came, unix seconds.
         local_time: u64,
+        /// After how many seconds it wants to be asked again.
+        retry_after: Option<u64>,
     },
     /// The server's key is not the pinned one.
     #[error(
         "The gateway's key is not the one in your enrolment: somebody may be between you and the gateway, or it was set up anew; do not continue, and ask your administrator."
     )]
     WrongKey,
+    /// The server's key is not the pinned one, and an authority or a program that is not the gateway made its certificate.
+    #[error(
+        "A proxy or security program stands between you and the gateway, or the gateway got another certificate: what answered shows one that is issued by {0}, and its key is not the one in your enrolment; do not continue, and ask your administrator to let Sealpost through unopened."
+    )]
+    Intercepted(String),
+    /// The server's certificate is vouched for by nobody whom this computer trusts.
+    #[error(
+        "The gateway's certificate cannot be trusted ({0}), so nobody knows who answers; if the sender gave you a line with --pin, add it, else ask the sender for it."
+    )]
+    Untrusted(String),
     /// No connection, or it broke.
     #[error("The gateway cannot be reached ({0}); check your network and that the gateway runs, then try again.")]
     Unreachable(String),
@@ -38,6 +50,12 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// Whether whoever answered is not the gateway that was meant.
+    #[must_use]
+    pub fn is_wrong_gateway(&self) -> bool {
+        matches!(self, Self::WrongKey | Self::Intercepted(_) | Self::Untrusted(_))
+    }
+
     /// Which problem the gateway named, if it did.
     #[must_use]
     pub fn kind(&self) -> Option<ProblemKind> {
@@ -63,7 +81,12 @@ impl ApiError {
                 Some(_) => false,
                 None => matches!(problem.status, 429 | 502 | 503 | 504),
             },
-            Self::WrongKey | Self::Answer(_) | Self::TooMuch(_) | Self::Request(_) => false,
+            Self::WrongKey
+            | Self::Intercepted(_)
+            | Self::Untrusted(_)
+            | Self::Answer(_)
+            | Self::TooMuch(_)
+            | Self::Request(_) => false,
         }
     }
 
@@ -71,7 +94,7 @@ impl ApiError {
     #[must_use]
     pub fn is_definite_refusal(&self) -> bool {
         match self {
-            Self::WrongKey | Self::Request(_) => true,
+            Self::WrongKey | Self::Intercepted(_) | Self::Untrusted(_) | Self::Request(_) => true,
             // The organisation that exists already may be the one of a first try whose answer was lost.
             Self::Refused { problem, .. } => {
                 let is_open = matches!(
@@ -86,7 +109,7 @@ impl ApiError {
 }
 
 /// The sentence of a problem: our own when its kind is known, so that a gateway cannot put words into our mouth.
-fn refusal(problem: &Problem, local_time: u64) -> String {
+fn refusal(problem: &Problem, local_time: u64, retry_after: Option<u64>) -> String {
     let Some(kind) = problem.kind() else {
         return format!(
             "The gateway refused with status {} for a reason that this client does not know; update the client.",
@@ -99,6 +122,9 @@ fn refusal(problem: &Problem, local_time: u64) -> String {
         text.push_str(&format!(
             " The gateway's clock says {theirs}, this device's says {ours}."
         ));
+    }
+    if let (429, Some(seconds)) = (kind.status(), retry_after) {
+        text.push_str(&format!(" That is {seconds} seconds."));
     }
     if kind.status() >= 500 {
         let id: String = problem.req_id.chars().filter(char::is_ascii_graphic).take(64).collect();
@@ -118,6 +144,7 @@ mod tests {
         let shown = ApiError::Refused {
             problem: Box::new(problem),
             local_time: 1_767_229_200,
+            retry_after: None,
         }
         .to_string();
         let (theirs, ours) = (crate::time::local(1_767_225_600), crate::time::local(1_767_229_200));
@@ -132,6 +159,7 @@ mod tests {
         let error = ApiError::Refused {
             problem: Box::new(problem),
             local_time: 0,
+            retry_after: None,
         };
         assert!(!error.to_string().contains("Call"));
         assert_eq!(error.kind(), None);

@@ -23,6 +23,7 @@ use sealpost_proto::problem::Problem;
 use sealpost_proto::tree::tree_head;
 
 pub use error::ApiError;
+pub use tls::Trust;
 use transport::{OutBody, Transport, read_body};
 
 use crate::env::Env;
@@ -73,13 +74,22 @@ impl Api {
     /// # Errors
     /// [`ApiError::Request`] when TLS 1.3 is not available.
     pub fn new(at: GatewayAddress, device: SigningKey, env: Env) -> Result<Self, ApiError> {
+        let trust = Trust::Pin(at.pin);
+        Self::trusting(trust, at, device, env)
+    }
+
+    /// The same with another trust than in the pin of `at`: for somebody who has none.
+    ///
+    /// # Errors
+    /// As [`Api::new`].
+    pub fn trusting(trust: Trust, at: GatewayAddress, device: SigningKey, env: Env) -> Result<Self, ApiError> {
         let seen = Seen {
             origin: at.gateway.directory_origin(),
             size: 0,
             root: Hash::from_bytes(tree_head(&[])),
         };
         Ok(Self {
-            transport: Transport::new(at.pin)?,
+            transport: Transport::new(trust)?,
             at,
             device,
             seen: Mutex::new(seen),
@@ -134,7 +144,8 @@ impl Api {
         self.has_answered.store(true, Ordering::Relaxed);
         if !response.status().is_success() {
             let wait = retry_after(response.headers());
-            return Err((self.refusal(response).await, wait));
+            let error = self.refusal(response, wait).await;
+            return Err((error, wait.map(|wait| wait.min(MAX_RETRY_AFTER))));
         }
         if ask.range.is_some() && response.status() != StatusCode::PARTIAL_CONTENT {
             return Err((ApiError::Answer("it ignores the range asked for"), None));
@@ -151,7 +162,7 @@ impl Api {
         }
     }
 
-    async fn refusal(&self, response: Response<Incoming>) -> ApiError {
+    async fn refusal(&self, response: Response<Incoming>, wait: Option<Duration>) -> ApiError {
         let status = response.status().as_u16();
         let mut body = Vec::new();
         if let Err(error) = read_body(response.into_body(), MAX_PROBLEM_LEN, &mut body).await {
@@ -168,15 +179,17 @@ impl Api {
         ApiError::Refused {
             problem: Box::new(Problem { status, ..problem }),
             local_time: self.env.now(),
+            retry_after: wait.map(|wait| wait.as_secs()),
         }
     }
 
     fn signed(&self, ask: &Ask<'_>) -> Result<Request<OutBody>, ApiError> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).to_string();
         let authority = self.at.authority();
-        let has_body = ask.method != Method::GET;
+        let has_body = !matches!(ask.method, Method::GET | Method::DELETE);
         let length = has_body.then(|| ask.body.len().to_string());
-        let digest = (ask.method == Method::POST).then(|| http_signature::content_digest(&ask.body));
+        let has_digest = matches!(ask.method, Method::POST | Method::PATCH);
+        let digest = has_digest.then(|| http_signature::content_digest(&ask.body));
         let part_root = ask.part_root.as_ref().map(http_signature::part_root);
         let parts = http_signature::Request {
             method: ask.method.as_str(),
@@ -232,7 +245,7 @@ impl Api {
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+    Some(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

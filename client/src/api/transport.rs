@@ -3,6 +3,7 @@
 //! HTTP/1.1 on purpose: parts go over several connections in parallel, which is faster for bulk than streams of one.
 
 use std::pin::Pin;
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
-use super::{ApiError, tls};
+use super::ApiError;
+use super::tls::{self, Refused, Trust};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until the answer's head.
@@ -71,11 +73,14 @@ impl Body for OutBody {
 
 /// Connections to one gateway.
 #[derive(Debug, Clone)]
-pub(super) struct Transport(Client<HttpsConnector<HttpConnector>, OutBody>);
+pub(super) struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, OutBody>,
+    refused: Refused,
+}
 
 impl Transport {
-    pub(super) fn new(pin: [u8; 32]) -> Result<Self, ApiError> {
-        let config = tls::config(pin).map_err(|_| ApiError::Request("TLS 1.3 is not available"))?;
+    pub(super) fn new(trust: Trust) -> Result<Self, ApiError> {
+        let (config, refused) = tls::config(trust).map_err(|_| ApiError::Request("TLS 1.3 is not available"))?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -89,20 +94,28 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
-        Ok(Self(client))
+        Ok(Self { client, refused })
     }
 
     /// The answer's head; the body is still to come.
     pub(super) async fn send(&self, request: Request<OutBody>) -> Result<Response<Incoming>, ApiError> {
         let is_long = request.body().size_hint().lower() > LONG_BODY;
         let timeout = if is_long { UPLOAD_TIMEOUT } else { ANSWER_TIMEOUT };
-        let answer = tokio::time::timeout(timeout, self.0.request(request)).await;
+        let answer = tokio::time::timeout(timeout, self.client.request(request)).await;
         match answer {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if tls::is_wrong_key(&error) => Err(ApiError::WrongKey),
+            Ok(Err(error)) if tls::is_wrong_key(&error) => Err(self.why_refused()),
             Ok(Err(error)) => Err(ApiError::Unreachable(innermost(&error))),
             Err(_) => Err(ApiError::Unreachable("no answer in time".to_owned())),
         }
+    }
+}
+
+impl Transport {
+    /// A server with the right certificate and without its key is refused by the handshake alone.
+    fn why_refused(&self) -> ApiError {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        refused.unwrap_or(ApiError::WrongKey)
     }
 }
 

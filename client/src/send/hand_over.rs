@@ -190,5 +190,5 @@ pub(super) fn is_final(error: &ApiError) -> bool {
                 | ProblemKind::TooManyRequests
         )
     );
-    error.is_definite_refusal() && !may_change && !matches!(error, ApiError::WrongKey)
+    error.is_definite_refusal() && !may_change && !error.is_wrong_gateway()
 }

@@ -125,7 +125,7 @@ impl From<&ApiError> for Exit {
     fn from(error: &ApiError) -> Self {
         let problem = match error {
             ApiError::Unreachable(_) => return Self::Unreachable,
-            ApiError::WrongKey => return Self::WrongGateway,
+            ApiError::WrongKey | ApiError::Intercepted(_) | ApiError::Untrusted(_) => return Self::WrongGateway,
             ApiError::Request(_) => return Self::Internal,
             ApiError::Answer(_) | ApiError::TooMuch(_) => return Self::Gateway,
             ApiError::Refused { problem, .. } => problem,
