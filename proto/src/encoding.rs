@@ -88,18 +88,25 @@ pub fn decimal(text: &str) -> Result<u64, EncodingError> {
     }
 }
 
-/// Bytes that stand in JSON as padded base64.
+/// Bytes that stand in JSON as padded base64, and in binary encodings as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Base64(pub Vec<u8>);
 
 impl Serialize for Base64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&base64(&self.0))
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&base64(&self.0))
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Vec::deserialize(deserializer).map(Self);
+        }
         let text = String::deserialize(deserializer)?;
         unbase64(&text).map(Self).map_err(de::Error::custom)
     }

@@ -1,6 +1,6 @@
 //! Identifiers as types of their own, so that one cannot stand where another belongs.
 //!
-//! All are written as lower-case hex; parsing is strict. What is random (16 bytes) is drawn by whoever creates the object;
+//! All are written as lower-case hex (in binary encodings as their bytes); parsing is strict. What is random (16 bytes) is drawn by whoever creates the object;
 //! what is a hash (32 bytes) says of what.
 
 use std::fmt;
@@ -51,12 +51,19 @@ macro_rules! hex_id {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    self.0.serialize(serializer)
+                }
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if !deserializer.is_human_readable() {
+                    return <[u8; $len]>::deserialize(deserializer).map(Self);
+                }
                 let text = String::deserialize(deserializer)?;
                 text.parse().map_err(de::Error::custom)
             }

@@ -82,6 +82,19 @@ impl Tree {
         true
     }
 
+    /// Heads of the complete subtrees, largest first: with the size, all that the tree is made of.
+    #[must_use]
+    pub fn edge(&self) -> &[[u8; 32]] {
+        &self.edge
+    }
+
+    /// The tree of `size` leaves with this right edge; `None` if they do not belong together.
+    #[must_use]
+    pub fn from_edge(size: u64, edge: &[[u8; 32]]) -> Option<Self> {
+        let edge = edge.to_vec();
+        (edge.len() == size.count_ones() as usize).then_some(Self { size, edge })
+    }
+
     /// Head of the tree.
     #[must_use]
     pub fn head(&self) -> [u8; 32] {
@@ -113,6 +126,10 @@ mod tests {
     fn equals_the_recursive_definition() {
         let leaves: Vec<[u8; 32]> = (0..200_u8).map(|i| leaf_hash(&[i])).collect();
         for n in 0..leaves.len() {
+            let mut tree = Tree::new();
+            leaves[..n].iter().for_each(|leaf| tree.push(*leaf));
+            let again = Tree::from_edge(tree.size(), tree.edge());
+            assert_eq!(again, Some(tree), "{n} leaves from their edge");
             assert_eq!(tree_head(&leaves[..n]), by_definition(&leaves[..n]), "{n} leaves");
         }
     }

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::state::Unfit;
 use super::{Change, Key};
-use serde::{Deserialize, Serialize};
 
 /// A statement as it stands in the directory log.
 #[derive(Debug)]
@@ -71,6 +70,8 @@ pub(crate) struct OrganisationFacts {
     addresses: BTreeMap<Label, Address>,
     waiting: BTreeMap<PublicKey, InviteId>,
     ahead: BTreeMap<PublicKey, u64>,
+    #[serde(default)]
+    audit: AuditPlace,
 }
 
 impl Organisation {
@@ -82,6 +83,7 @@ impl Organisation {
             addresses: self.addresses.clone(),
             waiting: self.waiting.clone(),
             ahead: self.ahead.clone(),
+            audit: self.audit,
         }
     }
 
@@ -99,6 +101,7 @@ impl Organisation {
         organisation.addresses = facts.addresses;
         organisation.waiting = facts.waiting;
         organisation.ahead = facts.ahead;
+        organisation.audit = facts.audit;
         Some(organisation)
     }
 
@@ -117,6 +120,12 @@ impl Organisation {
                 self.waiting.insert(*device, *invite);
             }
             Change::DeviceAhead { device, until, at } => self.note_ahead(*device, *until, *at),
+            Change::LossAccepted { log, first_leaf } => {
+                self.audit = AuditPlace {
+                    log: *log,
+                    first_leaf: *first_leaf,
+                };
+            }
             _ => return Err(Unfit(Key::Organisation)),
         }
         Ok(())
