@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealpost_proto::id::{Hash, InviteId, TransferId};
 use thiserror::Error;
 
-use super::{AuditPlace, Change, Invite, Organisation, RequestNote, Transfer};
+use super::{Change, Invite, Organisation, RequestNote, Transfer};
 
 /// Name of an aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
