@@ -65,6 +65,9 @@ impl Views for Double {
     async fn due(&self, _: u64, _: usize) -> Result<Vec<TransferId>, StoreError> {
         Err(StoreError::NotFound)
     }
+    async fn sealed_unended(&self, _: Option<TransferId>, _: usize) -> Result<Vec<TransferId>, StoreError> {
+        Err(StoreError::NotFound)
+    }
 }
 
 #[async_trait]

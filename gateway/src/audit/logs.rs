@@ -1,4 +1,4 @@
-//! The two logs of a gateway under their one key: `<gateway id>/audit` and `<gateway id>/directory`.
+//! The two logs of a gateway under their one key: `<gateway id>/audit` (or its successor) and `<gateway id>/directory`.
 
 use std::sync::Arc;
 
@@ -30,15 +30,23 @@ impl Logs {
         ledger: Arc<dyn Ledger>,
         views: Arc<dyn Views>,
     ) -> Result<Self, SignerError> {
-        let audit = Signer::open(
-            gateway.audit_origin(),
-            AuditLog(ledger),
-            key.clone(),
-            Arc::clone(&heads),
-        );
-        let audit = audit.await?;
+        let place = views.organisation().await?.audit;
+        let successor = gateway.audit_origin_of(place.log + 1);
+        if heads.last(&successor).await?.is_some() {
+            let origin = gateway.audit_origin_of(place.log);
+            return Err(SignerError::Ended { origin, successor });
+        }
+        let audit = AuditLog::new(ledger, place.first_leaf);
+        let origin = gateway.audit_origin_of(place.log);
+        let audit = Signer::open(origin, audit, key.clone(), Arc::clone(&heads)).await?;
         let directory = Signer::open(gateway.directory_origin(), DirectoryLog(views), key, heads).await?;
-        Ok(Self { audit, directory })
+        let logs = Self { audit, directory };
+        if place.log > 1 {
+            // From here on a folder from before the loss is known.
+            logs.audit.note_position().await?;
+        }
+        logs.note_directory().await?;
+        Ok(logs)
     }
 
     /// Signed checkpoint of the audit log as it is now.
@@ -64,5 +72,13 @@ impl Logs {
     /// [`SignerError`].
     pub async fn note_destruction(&self) -> Result<(), SignerError> {
         self.audit.note_position().await
+    }
+
+    /// Remembers the head of the directory log, so that nobody who was enrolled or revoked is forgotten unnoticed.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub async fn note_directory(&self) -> Result<(), SignerError> {
+        self.directory.note_position().await
     }
 }

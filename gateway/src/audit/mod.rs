@@ -2,9 +2,11 @@
 //! signed before (security.md 6.2, 6.4). It decides nothing and changes no state.
 
 mod logs;
+mod noted;
 mod signer;
 mod source;
 
 pub use logs::Logs;
+pub use noted::NotedLedger;
 pub use signer::{Signer, SignerError};
 pub use source::{AuditLog, DirectoryLog, LogSource};

@@ -31,7 +31,8 @@ pub enum SignerError {
     /// The log has fewer leaves than were signed.
     #[error(
         "the log {origin} has {found} entries, but this gateway has already vouched for {remembered}. The data folder is an \
-         older copy: put the newest one back, because going on from here would show two histories."
+         older copy: put the newest one back. If there is none, `sealpost-gateway journal repair` shows what is lost, and with \
+         --accept-loss the gateway goes on from here with a new log that says so."
     )]
     Behind {
         /// Name of the log.
@@ -51,6 +52,18 @@ pub enum SignerError {
         origin: String,
         /// Entries that were signed.
         size: u64,
+    },
+    /// The log has a successor already, which the data folder does not know.
+    #[error(
+        "the log {origin} has ended: this gateway has already gone on with {successor}. The data folder is from before that: put \
+         the newest one back. If there is none, `sealpost-gateway journal repair` shows what is lost, and with --accept-loss the \
+         gateway goes on from here with a new log that says so."
+    )]
+    Ended {
+        /// Name of the log.
+        origin: String,
+        /// Name of the one after it.
+        successor: String,
     },
     /// The log could not be read, or what is signed could not be remembered.
     #[error("the log or the signer's memory could not be used: {0}")]

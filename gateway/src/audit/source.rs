@@ -18,9 +18,21 @@ pub trait LogSource: Send + Sync {
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError>;
 }
 
-/// The audit log of a ledger.
+/// The audit log of a ledger: its leaves, or after a loss those from the successor's first on.
 #[derive(Clone)]
-pub struct AuditLog(pub Arc<dyn Ledger>);
+pub struct AuditLog {
+    ledger: Arc<dyn Ledger>,
+    /// Leaves of the ledger before it.
+    first: u64,
+}
+
+impl AuditLog {
+    /// The log that begins behind `first` leaves of the ledger.
+    #[must_use]
+    pub fn new(ledger: Arc<dyn Ledger>, first: u64) -> Self {
+        Self { ledger, first }
+    }
+}
 
 /// The directory log: the statements of the organisation.
 #[derive(Clone)]
@@ -29,11 +41,11 @@ pub struct DirectoryLog(pub Arc<dyn Views>);
 #[async_trait]
 impl LogSource for AuditLog {
     async fn size(&self) -> Result<u64, StoreError> {
-        Ok(self.0.audit_head().await?.0)
+        Ok(self.ledger.audit_head().await?.0.saturating_sub(self.first))
     }
 
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.0.audit_leaves(from, limit).await
+        self.ledger.audit_leaves(self.first.saturating_add(from), limit).await
     }
 }
 

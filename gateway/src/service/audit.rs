@@ -23,7 +23,8 @@ impl Service {
     /// [`Error::Audit`], [`Error::Store`].
     pub async fn audit_leaves(&self, grant: &Grant, from: u64) -> Result<Vec<String>, Error> {
         grant.for_action(Action::ReadAudit)?;
-        let log = object::log(&self.ports.identity.gateway.audit_origin());
+        let place = self.ports.views.organisation().await?.audit;
+        let log = object::log(&self.ports.identity.gateway.audit_origin_of(place.log));
         let leaf = grant.requester().did(EventType::AuditRead, log, None);
         let decide = move |_: &_, _| {
             let leaves = vec![leaf.clone()];
@@ -36,6 +37,7 @@ impl Service {
             ))
         };
         self.record(None, Vec::new(), None, decide).await?;
+        let from = place.first_leaf.saturating_add(from);
         Ok(self.ports.ledger.audit_leaves(from, MAX_PAGE).await?)
     }
 }

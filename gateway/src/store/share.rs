@@ -68,6 +68,9 @@ pub trait ShareStore: Send + Sync {
     async fn end_days_before(&self, day: Day, kept: &BTreeSet<Day>) -> Result<(), StoreError>;
     /// Replaces the key of a day and wraps what is left of it anew.
     async fn replace_key(&self, day: Day) -> Result<(), StoreError>;
+    /// Shares that are kept but that no key of the ring opens, as with a ring that was lost or is another gateway's. One row of each
+    /// key is tried, and all of them when it fails: rows of one key were wrapped under the same one.
+    async fn unusable(&self) -> Result<Vec<ShareRef>, StoreError>;
     /// Every share that is kept, for the sweep that compares them with the ledger.
     async fn list(&self) -> Result<Vec<ShareRef>, StoreError>;
 }

@@ -31,4 +31,7 @@ pub trait Views: Send + Sync {
     async fn sent(&self, label: &Label, before: Option<u64>, limit: usize) -> Result<Page, StoreError>;
     /// Transfers with work for the sweep at `now` (unix seconds): shares to destroy, unsealed ones to drop.
     async fn due(&self, now: u64, limit: usize) -> Result<Vec<TransferId>, StoreError>;
+    /// Sealed transfers that need a share, have not ended and are not held, in the order of their ids, behind `after`: ids alone,
+    /// because there may be a million of them at every start.
+    async fn sealed_unended(&self, after: Option<TransferId>, limit: usize) -> Result<Vec<TransferId>, StoreError>;
 }

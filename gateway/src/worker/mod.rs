@@ -4,6 +4,8 @@
 //! its next start, before it serves anything. Nothing here decides what is due: the rules do.
 
 mod clock;
+mod garbage;
+mod hold;
 mod orphans;
 mod status;
 mod sweep;
@@ -11,5 +13,7 @@ mod sweep;
 mod tests;
 
 pub use clock::{ClockState, ClockWatch};
+pub use garbage::{Collected, Garbage};
 pub use status::SweepStatus;
+pub use hold::Hold;
 pub use sweep::{Position, Sweep, SweepError, SweepPorts};

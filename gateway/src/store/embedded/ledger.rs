@@ -17,7 +17,7 @@ use super::journal::{FILE_LEN, FileIo, Journal, JournalReader, Options, Replayed
 use super::record::Record;
 use super::views::Listing;
 use crate::clock::Clock;
-use crate::domain::{Invite, Key, Organisation, Transfer};
+use crate::domain::{Change, Invite, Key, Organisation, Transfer};
 use crate::random::Random;
 use crate::store::StoreError;
 use crate::store::folder::PrivateFolder;
@@ -172,6 +172,10 @@ impl Replay {
             return Err(format!("record {seq} is older than the one before it"));
         }
         self.last_millis = record.millis;
+        if record.changes.iter().any(|change| matches!(change, Change::LossAccepted { .. })) {
+            // The successor stands for itself: no object has a leaf in it yet.
+            self.chain.last.clear();
+        }
         for line in &record.leaves {
             let leaf: OfLeaf = serde_json::from_str(line)
                 .map_err(|error| format!("record {seq} has a leaf that is none ({error})"))?;
@@ -242,6 +246,10 @@ impl Views for EmbeddedLedger {
 
     async fn due(&self, now: u64, limit: usize) -> Result<Vec<TransferId>, StoreError> {
         self.ask(|book| book.indices().due(now).take(limit).copied().collect())
+    }
+
+    async fn sealed_unended(&self, after: Option<TransferId>, limit: usize) -> Result<Vec<TransferId>, StoreError> {
+        self.ask(|book| book.indices().unended(after).take(limit).copied().collect())
     }
 }
 

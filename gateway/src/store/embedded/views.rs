@@ -4,7 +4,7 @@
 //! read in [`Facts::of`] alone.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 
 use sealpost_proto::id::{InviteId, Label, TransferId};
 
@@ -18,6 +18,7 @@ pub(super) struct Indices {
     /// Of listed transfers.
     positions: HashMap<TransferId, u64>,
     due: BTreeSet<(u64, TransferId)>,
+    unended: BTreeSet<TransferId>,
     invites: BTreeSet<InviteId>,
 }
 
@@ -29,6 +30,11 @@ impl Indices {
         if before.due != after.due {
             before.due.map(|time| self.due.remove(&(time, *id)));
             after.due.map(|time| self.due.insert((time, *id)));
+        }
+        if after.needs_share {
+            self.unended.insert(*id);
+        } else if before.needs_share {
+            self.unended.remove(id);
         }
         if before.sender == after.sender && before.recipients == after.recipients {
             return;
@@ -61,6 +67,12 @@ impl Indices {
 
     pub(super) fn invites(&self) -> impl Iterator<Item = &InviteId> {
         self.invites.iter()
+    }
+
+    /// Transfers whose share must be here, in the order of their ids, behind `after`.
+    pub(super) fn unended(&self, after: Option<TransferId>) -> impl Iterator<Item = &TransferId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.unended.range((from, Bound::Unbounded))
     }
 
     /// Transfers with work at `now`, those that wait longest first.
@@ -110,6 +122,8 @@ struct Facts {
     recipients: Vec<Label>,
     /// From when on the sweep has work with it, unix seconds.
     due: Option<u64>,
+    /// Whether its share must be here.
+    needs_share: bool,
 }
 
 impl Facts {
@@ -121,6 +135,9 @@ impl Facts {
                 .map(|s| s.recipients.iter().map(|r| r.label).collect())
                 .unwrap_or_default(),
             due: transfer.due_at(),
+            needs_share: transfer.shredded.is_none()
+                && transfer.held_at.is_none()
+                && sealed.is_some_and(|s| s.share_commit.is_some()),
         }
     }
 }

@@ -170,14 +170,36 @@ impl Kept {
         self.ring.destroy_below(day, newest)
     }
 
+    /// Shares that no key opens. The first row of each key speaks for the others, unless it fails.
+    pub(super) fn unusable(&self) -> io::Result<Vec<ShareRef>> {
+        let mut unusable = Vec::new();
+        for (day, rows) in &self.days {
+            for (generation, ids) in rows.by_generation() {
+                let opens = |id: &ShareId| -> io::Result<bool> {
+                    let row = match rows.get(id) {
+                        Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+                        row => row?,
+                    };
+                    let opened = row.and_then(|row| unwrap(self.ring.key(*day, generation)?, id, &row.wrapped));
+                    Ok(opened.is_some())
+                };
+                let first = ids.first().map(opens).transpose()?;
+                if first == Some(true) {
+                    continue;
+                }
+                for id in &ids {
+                    if !opens(id)? {
+                        unusable.push(share_of(*day, id));
+                    }
+                }
+            }
+        }
+        Ok(unusable)
+    }
+
     pub(super) fn list(&self) -> Vec<ShareRef> {
         let of_day = |(day, rows): (&Day, &'_ Rows)| -> Vec<ShareRef> {
-            let share = |id: &ShareId| ShareRef {
-                transfer: id.transfer,
-                commit: id.commit,
-                day: *day,
-            };
-            rows.ids().map(share).collect()
+            rows.ids().map(|id| share_of(*day, id)).collect()
         };
         self.days.iter().flat_map(of_day).collect()
     }
@@ -192,6 +214,14 @@ fn id_of(share: &ShareRef) -> ShareId {
     ShareId {
         transfer: share.transfer,
         commit: share.commit,
+    }
+}
+
+fn share_of(day: Day, id: &ShareId) -> ShareRef {
+    ShareRef {
+        transfer: id.transfer,
+        commit: id.commit,
+        day,
     }
 }
 

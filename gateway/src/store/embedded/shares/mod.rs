@@ -99,6 +99,10 @@ impl ShareStore for EmbeddedShares {
         self.run(move |kept| kept.replace_key(day)).await
     }
 
+    async fn unusable(&self) -> Result<Vec<ShareRef>, StoreError> {
+        self.run(|kept| kept.unusable().map_err(StoreError::Unavailable)).await
+    }
+
     async fn list(&self) -> Result<Vec<ShareRef>, StoreError> {
         self.run(|kept| Ok(kept.list())).await
     }

@@ -3,7 +3,7 @@
 //! `slot(128) = u32 1 || u32 generation || transfer id(16) || share_commit(32) || nonce(12) || wrapped(48) || zero(12)`. A share
 //! may stand in two slots for a moment, while the key of its day is replaced; the later generation counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 
@@ -68,6 +68,15 @@ impl Rows {
     /// The latest generation of key that a share here was wrapped under.
     pub(super) fn latest_generation(&self) -> Option<Generation> {
         self.index.values().map(|(generation, _)| *generation).max()
+    }
+
+    /// Shares by the generation of the key that they were wrapped under.
+    pub(super) fn by_generation(&self) -> BTreeMap<Generation, Vec<ShareId>> {
+        let mut found: BTreeMap<Generation, Vec<ShareId>> = BTreeMap::new();
+        for (id, (generation, _)) in &self.index {
+            found.entry(*generation).or_default().push(*id);
+        }
+        found
     }
 
     /// The row of a share, if it is kept.
