@@ -1,0 +1,93 @@
+//! `soak`: rounds of one kind of fault, and a line in the results file. `cargo xtask soak` runs it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is its product")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use sealpost_tests::faults::results::{self, Batch, Place};
+use sealpost_tests::faults::world::World;
+use sealpost_tests::faults::{Outcome, Verdict, kill, power};
+
+const USAGE: &str = "soak --fault kill|power --rounds N --seed S --results FILE [--folder DIR]";
+
+/// What to run.
+struct Options {
+    fault: String,
+    rounds: u64,
+    seed: u64,
+    results: PathBuf,
+    folder: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match options().and_then(|options| run(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("soak: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Outcome<Options> {
+    let mut options = Options {
+        fault: String::new(),
+        rounds: 100,
+        seed: 1,
+        results: PathBuf::from("tests/soak/results.jsonl"),
+        folder: std::env::temp_dir(),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or(USAGE)?;
+        let number = || value.parse::<u64>().map_err(|_| USAGE.to_owned());
+        match word.as_str() {
+            "--fault" => options.fault = value,
+            "--rounds" => options.rounds = number()?,
+            "--seed" => options.seed = number()?,
+            "--results" => options.results = PathBuf::from(value),
+            "--folder" => options.folder = PathBuf::from(value),
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(options)
+}
+
+/// Whether nothing was lost, doubled or wrong.
+fn run(options: &Options) -> Outcome<bool> {
+    let place = Place::here(&options.folder);
+    let world = World::found(&options.folder, options.seed)?;
+    let start = Instant::now();
+    let verdict = rounds(options, &world)?;
+    let batch = Batch {
+        fault: &options.fault,
+        rounds: options.rounds,
+        seed: options.seed,
+        seconds: start.elapsed().as_secs_f64(),
+        verdict: &verdict,
+    };
+    results::append(&options.results, &place, &batch)?;
+    println!(
+        "{}: {} rounds in {:.1} s: {verdict}",
+        options.fault, options.rounds, batch.seconds
+    );
+    if verdict.is_clean() {
+        return Ok(true);
+    }
+    println!("what a failed round left is kept in {}", shown(&world.keep()));
+    Ok(false)
+}
+
+fn rounds(options: &Options, world: &World) -> Outcome<Verdict> {
+    match options.fault.as_str() {
+        "kill" => kill::run(world, options.rounds, options.seed),
+        "power" => power::run(world, options.rounds, options.seed),
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,301 @@
+//! What must hold of a gateway after a fault: everything acknowledged is there, nothing happened too often, and what was not
+//! acknowledged is there wholly or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use sealpost_client::transfers::List;
+use sealpost_client::{Session, audit};
+use sealpost_proto::api::{OpenRequest, TransferState, TransferSummary};
+use sealpost_proto::id::{Hash, OpeningId, TransferId};
+use sealpost_proto::log::{EventType, Leaf, LeafOutcome};
+use sealpost_proto::tree::{Tree, leaf_hash};
+
+use super::acks::{Account, Acks, Sealed};
+use super::dice::Dice;
+use super::workload::{adopt, shredded, whole};
+use super::world::World;
+use super::{Outcome, Verdict, failed};
+
+/// Who looks.
+#[derive(Debug)]
+pub struct Checker {
+    desk: Session,
+    provider: Session,
+}
+
+/// How thoroughly.
+#[derive(Debug, Clone, Copy)]
+pub struct Depth {
+    /// Most transfers that are opened and compared byte by byte; the others are looked up.
+    pub opened: usize,
+}
+
+impl Checker {
+    /// People with homes of their own below `folder`, who know nothing of what happened.
+    ///
+    /// # Errors
+    /// When a home cannot be made.
+    pub fn new(world: &World, folder: &Path) -> Outcome<Self> {
+        Ok(Self {
+            desk: world.desk.session(&folder.join("check-desk"))?,
+            provider: world.provider.session(&folder.join("check-provider"))?,
+        })
+    }
+
+    /// Compares a running gateway with the account. What the comparison itself does (openings, receipts) is added to it.
+    pub async fn check(&mut self, account: &Account, depth: Depth, dice: &mut Dice) -> Verdict {
+        let mut verdict = Verdict::default();
+        let done = self.compare(account, depth, dice, &mut verdict).await;
+        if let Err(error) = done {
+            verdict.wrong(format!("the gateway cannot be asked: {error}"));
+        }
+        verdict
+    }
+
+    async fn compare(&mut self, account: &Account, depth: Depth, dice: &mut Dice, verdict: &mut Verdict) -> Outcome {
+        self.desk.update().await.map_err(failed("the directory"))?;
+        self.provider.update().await.map_err(failed("the directory"))?;
+        let acks = account.lock().clone();
+        let log = match audit::update(&self.desk).await {
+            Ok(log) => log,
+            Err(error) => {
+                verdict.wrong(format!("the audit log does not verify: {error}"));
+                return Ok(());
+            }
+        };
+        check_log(&acks, &log.leaves, verdict)?;
+        self.check_parts(&acks, verdict).await;
+        self.check_invites(&acks, verdict).await?;
+        let sent = List::Sent
+            .list(&self.desk.api, usize::MAX)
+            .await
+            .map_err(failed("what was sent"))?;
+        let inbox = List::In
+            .list(&self.provider.api, usize::MAX)
+            .await
+            .map_err(failed("the inbox"))?;
+        let sent: BTreeMap<_, _> = sent.into_iter().map(|summary| (summary.transfer, summary)).collect();
+        let inbox: BTreeMap<_, _> = inbox.into_iter().map(|summary| (summary.transfer, summary)).collect();
+        for id in acks.sealed.keys() {
+            let is_there = sent.contains_key(id) && inbox.contains_key(id);
+            verdict.acknowledged(is_there, || format!("the seal of {id}"));
+        }
+        let opened = openings_in(&log.leaves);
+        for (id, summary) in &inbox {
+            if !acks.begun.contains(id) && !acks.sealed.contains_key(id) {
+                verdict.wrong(format!("nobody sent {id}"));
+            }
+            check_counts(&acks, summary, opened.get(id).copied().unwrap_or(0), verdict);
+        }
+        let mut order: Vec<_> = inbox.values().collect();
+        while order.len() > depth.opened {
+            order.swap_remove(dice.index(order.len()));
+        }
+        for summary in order {
+            self.open(account, &acks, summary, verdict).await;
+        }
+        Ok(())
+    }
+
+    async fn check_parts(&self, acks: &Acks, verdict: &mut Verdict) {
+        for (id, (root, _)) in &acks.parts {
+            let parts = self.desk.api.parts(id).await.unwrap_or_default();
+            let is_there = parts.iter().any(|part| part.number == 0 && part.root == *root);
+            verdict.acknowledged(is_there, || format!("part 0 of {id}"));
+        }
+    }
+
+    async fn check_invites(&self, acks: &Acks, verdict: &mut Verdict) -> Outcome {
+        let listed = self.desk.api.invites().await.map_err(failed("the invitations"))?;
+        let listed: BTreeSet<_> = listed.invites.into_iter().map(|invite| invite.invite).collect();
+        for id in acks.invites.keys() {
+            verdict.acknowledged(listed.contains(id), || format!("the invitation {id}"));
+        }
+        Ok(())
+    }
+
+    /// Opens a transfer, compares every byte, and tries to open it once more than is allowed.
+    async fn open(&mut self, account: &Account, acks: &Acks, summary: &TransferSummary, verdict: &mut Verdict) {
+        let id = summary.transfer;
+        let known = acks.sealed.get(&id);
+        let Ok(hh) = hh_of(summary) else {
+            verdict.wrong(format!("{id} is not a transfer"));
+            return;
+        };
+        let used = summary
+            .recipients
+            .first()
+            .map_or(0, |recipient| recipient.openings_used);
+        let is_left = summary.openings.is_none_or(|limit| used < limit);
+        let repeatable = acks.openings.get(&id).and_then(|openings| openings.keys().next_back());
+        let is_receipted = acks.receipts.contains_key(&id);
+        match summary.state {
+            TransferState::Available if is_left => self.compare_bytes(account, id, known, verdict).await,
+            TransferState::Available => {
+                if let Some(opening) = repeatable.filter(|_| !is_receipted) {
+                    let adopted = adopt(&self.provider, id, hh, *opening);
+                    if let Err(error) = adopted {
+                        verdict.wrong(error);
+                    }
+                    self.compare_bytes(account, id, known, verdict).await;
+                }
+            }
+            // All receipts came: that there is none is what used up means.
+            TransferState::Used if acks.opened(&id) > 0 || acks.asked.contains_key(&id) => {}
+            state => verdict.wrong(format!("{id} is {state:?}, and nobody did that")),
+        }
+        self.exceed(account, id, hh, verdict).await;
+    }
+
+    async fn compare_bytes(
+        &mut self,
+        account: &Account,
+        id: TransferId,
+        known: Option<&Sealed>,
+        verdict: &mut Verdict,
+    ) {
+        match whole(&mut self.provider, account, id, true).await {
+            Ok(digest) => {
+                let is_right = match known {
+                    Some(sealed) => sealed.digest == digest,
+                    None => account.lock().digests.contains(&digest),
+                };
+                if !is_right {
+                    verdict.wrong(format!("{id} opens to other bytes"));
+                }
+            }
+            Err(error) if known.is_some() => verdict.lost(format!("{id} does not open: {error}")),
+            Err(error) => verdict.wrong(format!("{id} is there, but not whole: {error}")),
+        }
+    }
+
+    /// A limit is reached at last, whatever happened before.
+    async fn exceed(&mut self, account: &Account, id: TransferId, hh: Hash, verdict: &mut Verdict) {
+        let Ok(summary) = self.provider.api.transfer(&id).await else {
+            verdict.wrong(format!("{id} was there and is gone"));
+            return;
+        };
+        let Some(limit) = summary.openings else {
+            return;
+        };
+        let used = summary
+            .recipients
+            .first()
+            .map_or(0, |recipient| recipient.openings_used);
+        for _ in used..=limit {
+            let opening = OpeningId::from_bytes(self.provider.env.draw());
+            account.lock().ask(id);
+            if self.provider.api.open(&id, &OpenRequest { hh, opening }).await.is_ok() {
+                account.lock().open(id, opening);
+            }
+        }
+        let opened = account.lock().opened(&id);
+        if opened > limit {
+            verdict.doubled(format!("{id} was opened {opened} times, and {limit} are allowed"));
+        }
+    }
+}
+
+/// Openings, receipts and limit of a transfer, as the gateway lists them and as its audit log has them.
+fn check_counts(acks: &Acks, summary: &TransferSummary, logged: u32, verdict: &mut Verdict) {
+    let id = summary.transfer;
+    let Some(recipient) = summary.recipients.first() else {
+        verdict.wrong(format!("{id} has no recipient"));
+        return;
+    };
+    let (used, opened) = (recipient.openings_used, acks.opened(&id));
+    for n in 1..=opened {
+        verdict.acknowledged(n <= used, || {
+            format!("an opening of {id}: {opened} were answered, {used} are counted")
+        });
+    }
+    if used > acks.asked.get(&id).copied().unwrap_or(0) {
+        verdict.doubled(format!("{used} openings of {id} are counted, and fewer were asked for"));
+    }
+    if summary.openings.is_some_and(|limit| used > limit || logged > limit) {
+        verdict.doubled(format!("{id} was opened {used} times, more than allowed"));
+    }
+    if logged != used {
+        verdict.wrong(format!(
+            "{used} openings of {id} are counted, and {logged} are in the audit log"
+        ));
+    }
+    if acks.receipts.contains_key(&id) {
+        verdict.acknowledged(recipient.receipt.is_some(), || format!("the receipt of {id}"));
+    }
+    let limit = acks.sealed.get(&id).map(|sealed| sealed.limit);
+    if limit.is_some_and(|limit| limit != summary.openings) {
+        verdict.wrong(format!("{id} has another limit than it was sealed with"));
+    }
+    let is_destroyed = acks.seen.iter().any(|seen| seen.shredded.contains(&id));
+    if is_destroyed && summary.state == TransferState::Available {
+        verdict.wrong(format!("the share of {id} was destroyed, and it is available again"));
+    }
+}
+
+/// Everything that a client has seen of the log is still its beginning.
+fn check_log(acks: &Acks, leaves: &[Leaf], verdict: &mut Verdict) -> Outcome {
+    let mut heads = vec![Hash::from_bytes(Tree::new().head())];
+    let mut tree = Tree::new();
+    for leaf in leaves {
+        let line = leaf.line().map_err(failed("a leaf"))?;
+        tree.push(leaf_hash(line.as_bytes()));
+        heads.push(Hash::from_bytes(tree.head()));
+    }
+    for seen in &acks.seen {
+        let head = usize::try_from(seen.size).ok().and_then(|size| heads.get(size));
+        verdict.acknowledged(head.is_some(), || {
+            format!("the audit log had {} events, and has {}", seen.size, leaves.len())
+        });
+        if head.is_some_and(|head| *head != seen.root) {
+            verdict.wrong(format!("the first {} events of the audit log are others", seen.size));
+        }
+    }
+    let destroyed = shredded(leaves);
+    for id in acks.seen.iter().flat_map(|seen| &seen.shredded) {
+        verdict.acknowledged(destroyed.contains(id), || {
+            format!("that the share of {id} is destroyed")
+        });
+    }
+    Ok(())
+}
+
+fn openings_in(leaves: &[Leaf]) -> BTreeMap<TransferId, u32> {
+    let mut opened = BTreeMap::new();
+    let openings = leaves
+        .iter()
+        .filter(|leaf| leaf.event == EventType::TransferOpened && leaf.outcome == LeafOutcome::Ok);
+    for id in openings.filter_map(|leaf| leaf.object.id.parse::<TransferId>().ok()) {
+        *opened.entry(id).or_default() += 1;
+    }
+    opened
+}
+
+fn hh_of(summary: &TransferSummary) -> Outcome<Hash> {
+    let (header, _) = sealpost_client::verify::pieces(summary).map_err(failed("a summary"))?;
+    Ok(Hash::from_bytes(header.hash()))
+}
+
+/// Shares in the folder of a gateway that does not run, which must not be there: rows of transfers whose destruction was
+/// acknowledged (a slot names its transfer in clear).
+///
+/// # Errors
+/// Of the file system.
+pub fn check_destroyed(data: &Path, acks: &Acks, verdict: &mut Verdict) -> Outcome {
+    let mut rows = Vec::new();
+    let folder = data.join("shares");
+    for entry in std::fs::read_dir(&folder).map_err(failed(folder.display()))? {
+        let path = entry.map_err(failed(folder.display()))?.path();
+        rows.extend(std::fs::read(&path).map_err(failed(path.display()))?);
+    }
+    let destroyed: BTreeSet<_> = acks.seen.iter().flat_map(|seen| &seen.shredded).collect();
+    for id in destroyed {
+        let bytes: &[u8] = id.as_bytes();
+        let is_there = rows.windows(bytes.len()).any(|window| window == bytes);
+        verdict.acknowledged(!is_there, || {
+            format!("the destruction of the share of {id}: it is on the disk again")
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! Kill rounds: SIGKILL to the gateway or to the client at a random moment, then a comparison with the account.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use sealpost_client::transfers::List;
+use sealpost_proto::id::{Hash, TransferId};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::acks::{Account, Sealed, now};
+use super::check::{Checker, Depth};
+use super::dice::Dice;
+use super::process::Process;
+use super::workload::{Crew, Crowd, Work, digest_of, file, transfer_of};
+use super::world::{Party, World, remove};
+use super::{Outcome, Verdict, failed};
+use crate::binaries;
+
+/// Rounds on one gateway before it begins anew: what has gathered is compared as a whole at the end of each such life.
+const LIFE: u64 = 20;
+/// Transfers that are opened after a round.
+const OPENED: usize = 6;
+/// Tries of a command until it succeeds; of each killed one at most a second of work is lost.
+const TRIES: u64 = 40;
+
+const CREW: Crew = Crew {
+    senders: 2,
+    receivers: 2,
+    pause: 30,
+};
+
+/// Runs `rounds` kill rounds from a seed, half of them against the gateway, half against the client.
+///
+/// # Errors
+/// When the harness itself fails. Faults of the product are in the verdict.
+pub fn run(world: &World, rounds: u64, seed: u64) -> Outcome<Verdict> {
+    let runtime = Runtime::new().map_err(failed("a runtime"))?;
+    let dice = Dice::new(seed);
+    let mut verdict = Verdict::default();
+    let mut done = 0;
+    while done < rounds && verdict.is_clean() {
+        let count = LIFE.min(rounds - done);
+        let mut life = Life::begin(world, dice.part(done))?;
+        verdict.add(runtime.block_on(life.run(count))?);
+        if verdict.is_clean() {
+            remove(&life.folder)?;
+        }
+        done += count;
+    }
+    Ok(verdict)
+}
+
+/// One gateway with everything that happened to it.
+struct Life<'a> {
+    world: &'a World,
+    folder: PathBuf,
+    account: Account,
+    dice: Dice,
+    rounds: u64,
+}
+
+impl<'a> Life<'a> {
+    fn begin(world: &'a World, dice: Dice) -> Outcome<Self> {
+        Ok(Self {
+            world,
+            folder: world.copy("life")?,
+            account: Account::default(),
+            dice,
+            rounds: 0,
+        })
+    }
+
+    async fn run(&mut self, rounds: u64) -> Outcome<Verdict> {
+        let mut verdict = Verdict::default();
+        let mut gateway = self.world.start(&self.folder)?;
+        for round in 0..rounds {
+            self.rounds += 1;
+            let found;
+            (gateway, found) = if round % 2 == 0 {
+                self.kill_gateway(gateway).await?
+            } else {
+                let found = self.kill_client().await?;
+                (gateway, found)
+            };
+            verdict.add(found);
+            if !verdict.is_clean() {
+                verdict.notes.push(format!("in round {} of this life", self.rounds));
+                return Ok(verdict);
+            }
+        }
+        verdict.add(self.check(usize::MAX).await?);
+        gateway.stop()?;
+        Ok(verdict)
+    }
+
+    /// A new folder for this round.
+    fn place(&self, name: &str) -> Outcome<PathBuf> {
+        let place = self.folder.join(format!("{name}-{}", self.rounds));
+        std::fs::create_dir_all(&place).map_err(failed(place.display()))?;
+        Ok(place)
+    }
+
+    async fn kill_gateway(&mut self, gateway: Process) -> Outcome<(Process, Verdict)> {
+        let place = self.place("crowd")?;
+        let crowd = Crowd::start(self.world, &place, &self.account, CREW, &self.dice.part(self.rounds))?;
+        tokio::time::sleep(Duration::from_millis(20 + self.dice.below(500))).await;
+        gateway.kill()?;
+        let gateway = if self.dice.percent(70) {
+            crowd.leave().await;
+            self.world.start(&self.folder)
+        } else {
+            // Clients that try again find the gateway that came back.
+            let gateway = self.world.start(&self.folder);
+            crowd.finish().await;
+            gateway
+        };
+        remember_begun(self.world, &place, &self.account)?;
+        match gateway {
+            Ok(gateway) => Ok((gateway, self.check(OPENED).await?)),
+            Err(error) => {
+                let mut verdict = Verdict::default();
+                verdict.wrong(format!("the gateway does not start after a kill: {error}"));
+                Ok((self.world.start(&self.world.copy("spare")?)?, verdict))
+            }
+        }
+    }
+
+    async fn check(&mut self, opened: usize) -> Outcome<Verdict> {
+        let place = self.place("check")?;
+        let mut checker = Checker::new(self.world, &place)?;
+        let verdict = checker.check(&self.account, Depth { opened }, &mut self.dice).await;
+        if verdict.is_clean() {
+            remove(&place)?;
+        }
+        Ok(verdict)
+    }
+
+    /// A command is killed and given again until it succeeds; then what it was for has happened exactly once.
+    async fn kill_client(&mut self) -> Outcome<Verdict> {
+        let place = self.place("client")?;
+        if self.dice.percent(50) {
+            self.kill_send(&place)
+        } else {
+            self.kill_receive(&place).await
+        }
+    }
+
+    fn kill_send(&mut self, place: &Path) -> Outcome<Verdict> {
+        let mut verdict = Verdict::default();
+        let len = if self.dice.percent(60) { 40_000 } else { 400_000 };
+        let (path, digest) = file(place, &mut self.dice, len, &self.account)?;
+        let path = path.to_string_lossy().into_owned();
+        let words = ["--json", "send", "--to", "provider@practice.example", &path];
+        let answer = insist(&self.world.desk, &words, &mut self.dice)?;
+        let begun = names(&self.world.desk)?;
+        let mut acks = self.account.lock();
+        acks.begun.extend(begun);
+        let transfer: Option<TransferId> = text(&answer, "/transfer").and_then(|id| id.parse().ok());
+        let Some(transfer) = transfer else {
+            verdict.wrong(format!("`send` succeeded without a transfer: {answer}"));
+            return Ok(verdict);
+        };
+        let hh = sent_hash(&self.world.desk, &transfer)?;
+        let sealed = Sealed {
+            hh,
+            digest,
+            limit: None,
+            at: now(),
+        };
+        let is_new = acks.sealed.insert(transfer, sealed).is_none();
+        verdict.acknowledged(is_new, || format!("`send` answered with the old transfer {transfer}"));
+        Ok(verdict)
+    }
+
+    async fn kill_receive(&mut self, place: &Path) -> Outcome<Verdict> {
+        let mut verdict = Verdict::default();
+        let mut desk = self.world.desk.session(&place.join("desk"))?;
+        let len = if self.dice.percent(60) { 30_000 } else { 600_000 };
+        let mut work = Work {
+            folder: place,
+            dice: &mut self.dice,
+            account: &self.account,
+        };
+        let transfer = transfer_of(&mut desk, &mut work, len).await?;
+        let target = place.join("received");
+        std::fs::create_dir_all(&target).map_err(failed("a folder"))?;
+        let (id, into) = (transfer.to_string(), target.to_string_lossy().into_owned());
+        self.account.lock().ask(transfer);
+        insist(
+            &self.world.provider,
+            &["--json", "receive", &id, "--into", &into],
+            &mut self.dice,
+        )?;
+        // A command that was killed after its work was done leaves its receipt to the next one.
+        ask(&self.world.provider, &["--json", "inbox"])?;
+        let digest = self
+            .account
+            .lock()
+            .sealed
+            .get(&transfer)
+            .map(|sealed| sealed.digest.clone());
+        let files = names_in(&target)?;
+        verdict.acknowledged(!files.is_empty(), || format!("{id} was received, and nothing is there"));
+        if files.len() > 1 {
+            verdict.doubled(format!("{id} left {files:?}"));
+        }
+        for name in &files {
+            if Some(digest_of(&target.join(name))?) != digest {
+                verdict.wrong(format!("{id} left {name} with other bytes"));
+            }
+        }
+        let summary = List::In.find(&desk_view(self.world, place)?.api, &id).await;
+        let summary = summary.map_err(failed("the transfer"))?;
+        let recipient = summary.recipients.first();
+        let used = recipient.map_or(0, |recipient| recipient.openings_used);
+        verdict.acknowledged(used > 0, || format!("the opening of {id}"));
+        if used > 1 {
+            verdict.doubled(format!("{id} was opened {used} times by one command"));
+        }
+        let is_receipted = recipient.is_some_and(|recipient| recipient.receipt.is_some());
+        verdict.acknowledged(is_receipted, || format!("the receipt of {id}"));
+        self.account.lock().receipt(transfer);
+        Ok(verdict)
+    }
+}
+
+fn desk_view(world: &World, place: &Path) -> Outcome<sealpost_client::Session> {
+    world.provider.session(&place.join("view"))
+}
+
+/// Runs a command and kills it, again and again, later each time, until it succeeds.
+fn insist(who: &Party, words: &[&str], dice: &mut Dice) -> Outcome<Value> {
+    let mut last = String::new();
+    for attempt in 0..TRIES {
+        let mut child = command(who, words)?.spawn().map_err(failed("sealpost"))?;
+        if attempt < TRIES / 2 {
+            // Opening the key file takes most of the time of a command; what counts comes after it.
+            std::thread::sleep(Duration::from_millis(dice.below(60 + attempt * 60)));
+            if dice.percent(90) {
+                child.kill().map_err(failed("kill"))?;
+            }
+        }
+        let output = child.wait_with_output().map_err(failed("sealpost"))?;
+        if output.status.success() {
+            return serde_json::from_slice(&output.stdout).map_err(failed("the answer"));
+        }
+        let is_received = output.status.code() == Some(ALREADY_RECEIVED);
+        if is_received {
+            return Ok(Value::Null);
+        }
+        last = String::from_utf8_lossy(&output.stderr).into_owned();
+    }
+    Err(format!("`sealpost {}` does not succeed: {last}", words.join(" ")))
+}
+
+/// Exit code of docs/cli.md.
+const ALREADY_RECEIVED: i32 = 15;
+
+fn ask(who: &Party, words: &[&str]) -> Outcome<Value> {
+    let output = command(who, words)?.output().map_err(failed("sealpost"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(failed("the answer"))
+}
+
+fn command(who: &Party, words: &[&str]) -> Outcome<Command> {
+    let mut command = Command::new(binaries::find("sealpost")?);
+    command
+        .args(["--home".as_ref(), who.person.home().as_os_str()])
+        .args(["--passphrase-file".as_ref(), who.person.passphrase_file().as_os_str()])
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Ok(command)
+}
+
+/// Transfers that a person's own client remembers to have begun.
+fn names(who: &Party) -> Outcome<Vec<TransferId>> {
+    let session = who.resume(who.person.home())?;
+    let names = session.state.names("sent").map_err(failed("what was sent"))?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+fn sent_hash(who: &Party, transfer: &TransferId) -> Outcome<Hash> {
+    let session = who.resume(who.person.home())?;
+    let record = sealpost_client::records::SentRecord::get(&session.state, transfer);
+    let record = record.map_err(failed("a record"))?;
+    record
+        .map(|record| record.hh)
+        .ok_or_else(|| format!("no record of {transfer}"))
+}
+
+/// Takes into the account what senders had begun when they were sent home.
+fn remember_begun(world: &World, place: &Path, account: &Account) -> Outcome {
+    for n in 0..CREW.senders {
+        let session = world.desk.resume(&place.join(format!("sender-{n}")))?;
+        let names = session.state.names("sent").map_err(failed("what was sent"))?;
+        account
+            .lock()
+            .begun
+            .extend(names.iter().filter_map(|name| name.parse::<TransferId>().ok()));
+    }
+    Ok(())
+}
+
+fn names_in(folder: &Path) -> Outcome<Vec<String>> {
+    let entries = std::fs::read_dir(folder).map_err(failed(folder.display()))?;
+    let name = |entry: std::io::Result<std::fs::DirEntry>| Some(entry.ok()?.file_name().to_string_lossy().into_owned());
+    Ok(entries.filter_map(name).collect())
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}

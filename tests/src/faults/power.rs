@@ -1,0 +1,180 @@
+//! Power cuts: a recorded piece of work, cut at random moments, and a gateway started on what each cut leaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::acks::{Account, Acks, Micros};
+use super::check::{Checker, Depth, check_destroyed};
+use super::dice::Dice;
+use super::disk::{Disk, Survival};
+use super::process::Start;
+use super::strace;
+use super::trace::{Event, Op, Trace};
+use super::workload::{Crew, Crowd};
+use super::world::{World, copy_folder, remove};
+use super::{Outcome, Verdict, failed};
+
+/// Cuts of one recorded piece of work.
+const CUTS: u64 = 50;
+/// How long a piece of work lasts, in milliseconds.
+const WORK: u64 = 2_500;
+/// Transfers that are opened after a cut; the others are looked up.
+const OPENED: usize = 6;
+
+const CREW: Crew = Crew {
+    senders: 2,
+    receivers: 2,
+    pause: 150,
+};
+
+/// Folders of a gateway, below the folder that holds both.
+fn folders(of: &Path) -> Vec<PathBuf> {
+    ["data", "data-ring"].map(|name| of.join(name)).to_vec()
+}
+
+/// Runs `rounds` power cuts from a seed.
+///
+/// # Errors
+/// When the harness itself fails. Faults of the product are in the verdict.
+pub fn run(world: &World, rounds: u64, seed: u64) -> Outcome<Verdict> {
+    strace::require()?;
+    let runtime = Runtime::new().map_err(failed("a runtime"))?;
+    let dice = Dice::new(seed);
+    let mut verdict = Verdict::default();
+    let mut done = 0;
+    while done < rounds && verdict.is_clean() {
+        let count = CUTS.min(rounds - done);
+        let mut work = Recorded::record(world, &runtime, dice.part(done))?;
+        verdict.add(work.cut_all(&runtime, count)?);
+        done += count;
+    }
+    Ok(verdict)
+}
+
+/// A piece of work that was recorded.
+struct Recorded<'a> {
+    world: &'a World,
+    folder: PathBuf,
+    trace: Trace,
+    acks: Acks,
+    dice: Dice,
+}
+
+impl<'a> Recorded<'a> {
+    /// Records a gateway at work from its start to its end, on a copy of what some earlier work left.
+    fn record(world: &'a World, runtime: &Runtime, mut dice: Dice) -> Outcome<Self> {
+        let folder = world.copy("traced")?;
+        for part in folders(&folder) {
+            let name = part.file_name().unwrap_or_default().to_os_string();
+            copy_folder(&part, &folder.join("before").join(name))?;
+        }
+        let (file, account) = (folder.join("trace"), Account::default());
+        let start = Start {
+            wrapper: strace::record(&file),
+            ..Start::new(&folder, world.port)
+        };
+        let gateway = start.run()?;
+        runtime.block_on(async {
+            let crowd = Crowd::start(world, &folder.join("crowd"), &account, CREW, &dice.part(1))?;
+            tokio::time::sleep(Duration::from_millis(WORK / 2 + dice.below(WORK))).await;
+            crowd.finish().await;
+            Outcome::Ok(())
+        })?;
+        gateway.stop()?;
+        let text = fs::read_to_string(&file).map_err(failed(file.display()))?;
+        let acks = account.lock().clone();
+        let recorded = Self {
+            trace: Trace::parse(&text)?,
+            world,
+            folder,
+            acks,
+            dice,
+        };
+        Ok(recorded)
+    }
+
+    /// The disk as it was before the work.
+    fn disk(&self) -> Outcome<Disk> {
+        Disk::seen_as(&folders(&self.folder), &folders(&self.folder.join("before")))
+    }
+
+    /// Cuts at `count` moments, in the order of time, so that the work is replayed once. At its end the model must be what the
+    /// gateway really left.
+    fn cut_all(&mut self, runtime: &Runtime, count: u64) -> Outcome<Verdict> {
+        let mut moments = self.moments(count);
+        moments.sort_unstable();
+        let mut verdict = Verdict::default();
+        let mut disk = self.disk()?;
+        let mut next = moments.into_iter().peekable();
+        for (index, event) in self.trace.events.iter().enumerate() {
+            while next.next_if_eq(&index).is_some() {
+                let found = cut(self.world, runtime, &disk, &self.acks, event.at, &mut self.dice)?;
+                let is_clean = found.is_clean();
+                verdict.add(found);
+                if !is_clean {
+                    verdict.notes.push(format!("at event {index} of the trace"));
+                    return Ok(verdict);
+                }
+            }
+            disk.replay(&self.trace, index, event)?;
+        }
+        disk.compare(&folders(&self.folder))?;
+        Ok(verdict)
+    }
+
+    /// Moments to cut at: two of three between a change and its sync, the others anywhere.
+    fn moments(&mut self, count: u64) -> Vec<usize> {
+        let is_change = |event: &Event| {
+            let call = self.trace.calls.get(event.call);
+            call.is_some_and(|call| {
+                !matches!(
+                    call.op,
+                    Op::Nothing | Op::Close(_) | Op::Dup(_) | Op::Seek(_) | Op::Unknown(..)
+                )
+            })
+        };
+        let events = self.trace.events.iter().enumerate();
+        let changes: Vec<usize> = events
+            .filter(|(_, event)| is_change(event))
+            .map(|(index, _)| index)
+            .collect();
+        let all = self.trace.events.len();
+        let dice = &mut self.dice;
+        let moment = |_| match dice.below(3) {
+            0 => dice.index(all),
+            // Just after the change was begun or ended.
+            _ => changes
+                .get(dice.index(changes.len()))
+                .map_or(0, |index| (index + 1).min(all.saturating_sub(1))),
+        };
+        (0..count).map(moment).collect()
+    }
+}
+
+/// Cuts the power at a moment, and compares what a gateway makes of the rest with what had been acknowledged by then.
+fn cut(world: &World, runtime: &Runtime, disk: &Disk, acks: &Acks, at: Micros, dice: &mut Dice) -> Outcome<Verdict> {
+    let image = world.folder().join("image");
+    remove(&image)?;
+    disk.cut(&folders(&image), Survival::draw(dice), dice)?;
+    let known = acks.until(at);
+    let mut verdict = Verdict::default();
+    if image.join("data/shares").exists() {
+        check_destroyed(&image.join("data"), &known, &mut verdict)?;
+    }
+    let gateway = match world.start(&image) {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            verdict.wrong(format!("the gateway does not start after a power cut: {error}"));
+            return Ok(verdict);
+        }
+    };
+    let mut checker = Checker::new(world, &image)?;
+    let depth = Depth { opened: OPENED };
+    let found = runtime.block_on(checker.check(&Account::of(known), depth, dice));
+    verdict.add(found);
+    gateway.kill()?;
+    Ok(verdict)
+}
