@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use sealpost_proto::enrolment::EnrolmentError;
 use sealpost_proto::id::{Address, TransferId};
+use sealpost_proto::link::LinkError;
 use sealpost_proto::sealed::Reason;
 use thiserror::Error;
 
 use crate::api::ApiError;
 use crate::key_file::KeyFileError;
 use crate::log::LogError;
+use crate::words::WordsError;
 
 /// Why an operation of the client failed.
 #[derive(Debug, Error)]
@@ -149,12 +151,26 @@ pub enum Error {
     AlreadyReceived(TransferId),
     /// The user answered no, or could not be asked.
     #[error(
-        "Nothing was done, because you did not answer yes; run it again, or add --yes after comparing the safety numbers."
+        "Nothing was done, because you did not answer yes; run it again, or add --yes once you are sure (and have compared the numbers, if there are any)."
     )]
     Declined,
     /// Ctrl-C at a prompt.
     #[error("Interrupted; what was not finished was taken back.")]
     Interrupted,
+    /// The words of a link cannot be right.
+    #[error(transparent)]
+    Words(#[from] WordsError),
+    /// Not a link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A visitor's files were in place, and only the receipt was missing.
+    #[error("What this link opens was saved and verified before, in {0}, and the sender has the receipt.")]
+    AlreadySaved(PathBuf),
+    /// No share was kept by which a held transfer could be armed again.
+    #[error(
+        "This device keeps no half of the key of transfer {0}, because it was sent from another folder or computer or has ended: re-arm it there, or send it again."
+    )]
+    NoShare(TransferId),
     /// The caller asked for something that cannot be.
     #[error("{0}")]
     Input(String),

@@ -123,6 +123,14 @@ pub struct State {
 }
 
 impl State {
+    /// The state in `dir` under a key of its own, for somebody without a key file.
+    pub(crate) fn at(dir: &Path, key: Secret) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            key,
+        }
+    }
+
     /// Writes a record durably; an earlier one of the same name is replaced.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sealpost_proto::api::TransferState;
 use sealpost_proto::encoding::{hex, unhex_array};
-use sealpost_proto::id::{Address, Hash, Kid, Label, OpeningId, TransferId};
+use sealpost_proto::id::{Address, Hash, Kid, Label, LinkId, OpeningId, TransferId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
@@ -66,6 +66,18 @@ pub struct SentTo {
     pub kid: Kid,
 }
 
+/// A link of a sent transfer. Words and secret were told once and are not here: who loses them burns the link and sends again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentLink {
+    /// Its id.
+    pub link: LinkId,
+    /// Whether the link's text has a secret in it, so that it cannot be shown again.
+    pub has_secret: bool,
+    /// A visitor's *verified* receipt: once seen, it counts whatever the gateway says later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<String>,
+}
+
 /// A transfer that this client sent. Of its secrets the gateway's share alone is kept, which opens nothing without a recipient's
 /// key, and only for as long as the transfer may have to be armed again (security.md 3.10).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +98,9 @@ pub struct SentRecord {
     pub accepted: Option<String>,
     /// Verified receipts by recipient: once seen, they count whatever the gateway says later.
     pub verified: BTreeMap<Label, String>,
+    /// Its links.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<SentLink>,
     /// The gateway's share, by which a gateway that lost it is armed again; none once it can serve nobody any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<KeptSecret>,
@@ -104,7 +119,9 @@ impl SentRecord {
     /// over. Says whether there was one to forget; the record is then to be put again.
     pub fn forget_share(&mut self, state: TransferState, now: u64) -> bool {
         let is_verified = |to: &SentTo| self.verified.contains_key(&to.label);
-        let all_verified = !self.recipients.is_empty() && self.recipients.iter().all(is_verified);
+        // A link may be opened by several people, so a receipt of one of them does not end it.
+        let is_for_people = !self.recipients.is_empty() && self.links.is_empty();
+        let all_verified = is_for_people && self.recipients.iter().all(is_verified);
         let has_ended = match state {
             TransferState::Expired | TransferState::Revoked | TransferState::Used => true,
             TransferState::Available | TransferState::Held => now > self.expires_at,
@@ -203,6 +220,22 @@ impl ReceivedRecord {
         state.get(RECEIVED, &hh.to_string())
     }
 
+    /// Records of files that are in place while the gateway has no receipt. One that is damaged does not hide the others.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn without_receipt(state: &State) -> Result<Vec<Self>, Error> {
+        let mut found = Vec::new();
+        for name in state.names(RECEIVED)? {
+            match state.get::<Self>(RECEIVED, &name) {
+                Ok(record) => found.extend(record.filter(|record| record.progress == Progress::Placed)),
+                Err(Error::State) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
     /// Whether the files of this transfer were verified and put in place.
     #[must_use]
     pub fn is_received(&self) -> bool {
@@ -229,6 +262,7 @@ mod tests {
                 expires_at: 9,
                 accepted: None,
                 verified: BTreeMap::new(),
+                links: Vec::new(),
                 share: None,
             };
             record.put(&state, &Env::system()).unwrap();
@@ -258,6 +292,7 @@ mod tests {
             expires_at: 9,
             accepted: None,
             verified: BTreeMap::from([(label(1), String::new())]),
+            links: Vec::new(),
             share: Some(KeptSecret::new(&[5; 32])),
         };
         let forgets = |record: &SentRecord, state, now| {
@@ -275,6 +310,16 @@ mod tests {
         let mut verified = record.clone();
         verified.verified.insert(label(2), String::new());
         assert!(forgets(&verified, Available, 0));
+        let link = SentLink {
+            link: LinkId::from_bytes([1; 16]),
+            has_secret: false,
+            verified: Some(String::new()),
+        };
+        let linked = SentRecord {
+            links: vec![link],
+            ..verified.clone()
+        };
+        assert!(!forgets(&linked, Available, 0), "others may still open the link");
         let nobody = SentRecord {
             recipients: Vec::new(),
             ..record.clone()

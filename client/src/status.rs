@@ -4,11 +4,15 @@
 //! says later takes it back. *Opened* is the gateway's word. Who the recipients are says the record of sending alone: the gateway
 //! can neither add one nor leave one out unnoticed.
 
+mod links;
+
 use std::path::PathBuf;
 
 use sealpost_proto::api::{RecipientState, TransferState, TransferSummary};
 use sealpost_proto::id::{Address, Hash, Label, TransferId};
 use sealpost_proto::sealed::Reason;
+
+pub use links::LinkStatus;
 
 use crate::error::Error;
 use crate::records::{SentRecord, SentTo};
@@ -77,6 +81,10 @@ pub struct TransferStatus {
     pub openings: Option<u32>,
     /// The recipients.
     pub recipients: Vec<RecipientStatus>,
+    /// Where the transfer stands.
+    pub state: TransferState,
+    /// Its links.
+    pub links: Vec<LinkStatus>,
 }
 
 /// A transfer that this client sent and the gateway does not list.
@@ -88,6 +96,8 @@ pub struct Missing {
     pub recipients: Vec<Address>,
     /// The gateway has signed that it accepted it: then it hides it. Else sending was interrupted.
     pub was_accepted: bool,
+    /// What is needed to go on with it is kept.
+    pub is_unfinished: bool,
 }
 
 /// What can be proved about a sent transfer.
@@ -108,6 +118,7 @@ pub fn status(session: &Session, summary: &TransferSummary) -> Result<TransferSt
         overview.accepted.check_not_before(record.directory_size)?;
     }
     let recipients = recipients(session, summary, &overview, record.as_mut())?;
+    let links = links::links(session, summary, &overview.seal, record.as_mut())?;
     if let Some(record) = &mut record
         && record.forget_share(summary.state, session.env.now())
     {
@@ -122,6 +133,8 @@ pub fn status(session: &Session, summary: &TransferSummary) -> Result<TransferSt
         expires_at: overview.header.expires_at,
         openings: summary.openings,
         recipients,
+        state: summary.state,
+        links,
     })
 }
 
@@ -273,6 +286,7 @@ pub fn missing(session: &Session, listed: &[TransferSummary]) -> Result<(Vec<Mis
             record.put(&session.state, &session.env)?;
         }
     }
+    let (unfinished, _) = crate::resume::unfinished(session)?;
     let missing = records
         .into_iter()
         .filter(|record| !is_listed(record) && record.expires_at > now);
@@ -280,6 +294,7 @@ pub fn missing(session: &Session, listed: &[TransferSummary]) -> Result<(Vec<Mis
         transfer: record.transfer,
         recipients: record.recipients.into_iter().map(|to| to.address).collect(),
         was_accepted: record.accepted.is_some(),
+        is_unfinished: unfinished.iter().any(|one| one.transfer == record.transfer),
     });
     Ok((missing.collect(), damaged))
 }

@@ -4,7 +4,7 @@ use sealpost_proto::api::TransferSummary;
 use sealpost_proto::enrolment::GatewayAddress;
 use sealpost_proto::id::{Hash, Label, PublicKey};
 use sealpost_proto::key::Directory;
-use sealpost_proto::receipt::{Facts, Kind, SignedReceipt};
+use sealpost_proto::receipt::{Assurance, Facts, Kind, SignedReceipt};
 use sealpost_proto::sealed::{Header, Reason, Seal};
 
 use crate::directory::DirectoryMirror;
@@ -165,6 +165,26 @@ pub fn recipients(text: &str, at: &GatewayAddress, seal: &Seal, directory: &Dire
         identity: device.identity,
         time,
     })
+}
+
+/// What the receipt of a visitor with a link proves: that somebody who knew the words had the intact plaintext, or which check
+/// failed there. Who that was nobody knows: the key was drawn for it.
+///
+/// # Errors
+/// [`Error::Receipt`].
+pub fn visitors(text: &str, at: &GatewayAddress, seal: &Seal) -> Result<(Option<Reason>, u64), Error> {
+    let receipt = countersigned(text, at, seal)?;
+    let signer = receipt
+        .verify_recipient()
+        .map_err(|_| Error::Receipt("the visitor's signature is missing"))?;
+    if signer.assurance != Assurance::Link || signer.identity != signer.device {
+        return Err(Error::Receipt("it is not a visitor's"));
+    }
+    let rejected = match receipt.receipt().kind {
+        Kind::Rejected(_, reason) => Some(reason),
+        _ => None,
+    };
+    Ok((rejected, receipt.receipt().facts.time))
 }
 
 /// Header and seal of a summary, parsed, and whether they are of the transfer that the summary names.

@@ -52,12 +52,11 @@ pub fn draw(count: usize, env: &Env) -> Zeroizing<String> {
 
 fn draw_one(env: &Env) -> &'static str {
     // Numbers in the last, incomplete round of the list are drawn again, else the first words were likelier.
-    let fair = u32::MAX - u32::MAX % LIST.len() as u32;
+    let fair = usize::from(u16::MAX) / LIST.len() * LIST.len();
     loop {
-        let number = u32::from_le_bytes(env.draw());
-        let at = number as usize % LIST.len();
+        let number = usize::from(u16::from_le_bytes(env.draw()));
         if number < fair
-            && let Some(word) = LIST.get(at)
+            && let Some(word) = LIST.get(number % LIST.len())
         {
             return word;
         }

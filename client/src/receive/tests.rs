@@ -5,14 +5,17 @@ use std::fs;
 use sealpost_proto::api::TransferState;
 use sealpost_proto::crypto::SigningKey;
 use sealpost_proto::encoding::Base64;
+use sealpost_proto::id::OpeningId;
+use sealpost_proto::receipt::{Assurance, Facts, Kind, Receipt, SignedReceipt, Signer};
 use sealpost_proto::sealed::PART_LEN;
-use sealpost_sealed::FileDigests;
+use sealpost_sealed::{FileDigests, Unpacker};
 
-use sealpost_proto::receipt::SignedReceipt;
-
+use super::keep::ContainerWriter;
+use super::staging::Staging;
 use super::*;
 use crate::account::Account;
 use crate::api::Api;
+use crate::buffers::BufferPool;
 use crate::directory::tests::mirror_of;
 use crate::enrolment::tests::invited;
 use crate::env::Env;
@@ -77,6 +80,7 @@ pub(crate) fn sealed_by(account: Account, statements: &[String], lengths: &[usiz
         openings: None,
         public_label: None,
         no_forward: false,
+        link: None,
     };
     let (sealer, input, sent_to) = crate::send::prepare(&session, draft).unwrap();
     let (parts, mut taken) = tokio::sync::mpsc::channel(1);
@@ -166,11 +170,13 @@ impl Sealed {
     fn unpack(&self, keep: Option<&KeepSealed>) -> Result<Vec<PathBuf>, Error> {
         let opener = self.open()?;
         let target = self.dir.path().join("out");
-        let mut staging = Staging::create(&target, &self.summary.transfer)?;
+        let mut staging = Staging::create(&target, &self.summary.transfer, false)?;
         let envelope = opener.envelope().envelope();
         let mut container = keep.map(|keep| ContainerWriter::create(keep, envelope)).transpose()?;
         let pool = BufferPool::new(2);
         let (parts, taken) = tokio::sync::mpsc::channel(1);
+        let payload = opener.payload(&self.leaf_list)?;
+        let files = &opener.manifest().files;
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for part in self.payload.chunks(PART_LEN) {
@@ -182,16 +188,20 @@ impl Sealed {
                     }
                 }
             });
-            download::unpack(
-                &opener,
-                &self.leaf_list,
-                taken,
-                &mut staging,
-                container.as_mut(),
-                &Silent,
-            )
+            let unpacking = download::Unpacking {
+                unpacker: Unpacker::new(opener.manifest(), payload.layout()),
+                payload: &payload,
+                first: 0,
+                staging: &mut staging,
+                container: container.as_mut(),
+                recorder: None,
+                progress: &Silent,
+            };
+            unpacking.run(taken)
         })?;
-        let paths = staging.place(&opener.manifest().files)?;
+        staging.finish(files)?;
+        let names = staging.names(files, None);
+        let paths = staging.place(files, &names)?;
         if let Some(container) = container {
             container.finish(envelope, opener.secrets().share())?;
         }

@@ -17,6 +17,7 @@ use super::work::SealedPayload;
 use super::{Sent, seal_error};
 use crate::api::ApiError;
 use crate::error::Error;
+use crate::link::DrawnLink;
 use crate::progress::Progress;
 use crate::records::{KeptSecret, SentRecord, SentTo};
 use crate::resume::patience::persist;
@@ -27,7 +28,12 @@ use crate::verify::{self, Accepted};
 const FRESH: u64 = 60;
 
 /// What this client remembers of a transfer from now on.
-pub(super) fn record(sealer: &Sealer, recipients: &[SentTo], directory_size: u64) -> SentRecord {
+pub(super) fn record(
+    sealer: &Sealer,
+    recipients: &[SentTo],
+    link: Option<&DrawnLink>,
+    directory_size: u64,
+) -> SentRecord {
     SentRecord {
         transfer: sealer.header().transfer_id,
         hh: Hash::from_bytes(sealer.header().hash()),
@@ -37,6 +43,7 @@ pub(super) fn record(sealer: &Sealer, recipients: &[SentTo], directory_size: u64
         expires_at: sealer.header().expires_at,
         accepted: None,
         verified: BTreeMap::new(),
+        links: link.into_iter().map(DrawnLink::to_record).collect(),
         share: sealer.secrets().share().map(KeptSecret::new),
     }
 }
@@ -161,6 +168,7 @@ async fn accepted(
         total: head.total,
         expires_at: record.expires_at,
         recipients: record.recipients.into_iter().map(|to| to.address).collect(),
+        link: head.link,
     })
 }
 

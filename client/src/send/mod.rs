@@ -28,6 +28,7 @@ pub use spool::Spool;
 
 use crate::env::Env;
 use crate::error::Error;
+use crate::link::DrawnLink;
 use crate::progress::Progress;
 use crate::records::SentTo;
 use crate::session::Session;
@@ -60,6 +61,8 @@ pub struct Draft {
     pub public_label: Option<PublicLabel>,
     /// Ask the recipients not to forward it.
     pub no_forward: bool,
+    /// A link for somebody without an account.
+    pub link: Option<DrawnLink>,
 }
 
 /// A transfer that the gateway has accepted.
@@ -75,6 +78,8 @@ pub struct Sent {
     pub expires_at: u64,
     /// For whom.
     pub recipients: Vec<Address>,
+    /// The link, with its words: told once, and kept nowhere.
+    pub link: Option<DrawnLink>,
 }
 
 /// Sends. The gateway's receipt has been verified when this returns.
@@ -83,16 +88,21 @@ pub struct Sent {
 /// [`Error`]; [`Error::Unfinished`] and [`Error::PerhapsSent`] when [`resume`] can go on with it.
 pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progress>) -> Result<Sent, Error> {
     session.update_and_check().await?;
-    let options = SealOptions {
+    let link = draft.link.clone();
+    let mut options = SealOptions {
         links: Vec::new(),
         openings: draft.openings,
         public_label: draft.public_label,
     };
     let (sealer, input, recipients) = prepare(session, draft)?;
+    if let Some(link) = &link {
+        options.links.push(link.registration(sealer.block())?);
+    }
     let transfer = Transfer {
         sealer: Arc::new(sealer),
         options,
         recipients,
+        link,
         directory_size: session.mirror.size(),
     };
     let stored_len = transfer.sealer.layout().stored_len();
@@ -122,6 +132,7 @@ struct Transfer {
     sealer: Arc<Sealer>,
     options: SealOptions,
     recipients: Vec<SentTo>,
+    link: Option<DrawnLink>,
     directory_size: u64,
 }
 
@@ -152,7 +163,7 @@ impl Transfer {
         let Some(draft) = KeptDraft::new(&self.sealer, input, options, recipients, self.directory_size) else {
             return Ok(None);
         };
-        let head = state::head_of(&self.sealer, &self.recipients);
+        let head = state::head_of(&self.sealer, &self.recipients, self.link.as_ref());
         let sending = state::begin(
             &session.state,
             &session.env,
@@ -172,7 +183,9 @@ impl Transfer {
         progress: &Arc<dyn Progress>,
     ) -> Result<Sent, Error> {
         let seal = hand_over::request(session, &self.sealer, payload, part, self.options)?;
-        hand_over::record(&self.sealer, &self.recipients, self.directory_size).put(&session.state, &session.env)?;
+        let link = self.link.as_ref();
+        hand_over::record(&self.sealer, &self.recipients, link, self.directory_size)
+            .put(&session.state, &session.env)?;
         let record = SendingRecord::Seal(seal);
         let sending = match sending.and_then(|sending| sending.take()) {
             Some(mut sending) => {
@@ -180,7 +193,7 @@ impl Transfer {
                 sending
             }
             None => {
-                let head = state::head_of(&self.sealer, &self.recipients);
+                let head = state::head_of(&self.sealer, &self.recipients, link);
                 state::begin(&session.state, &session.env, head, &record)?
             }
         };
@@ -195,7 +208,11 @@ impl Transfer {
 pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input, Vec<SentTo>), Error> {
     let (account, env) = (&session.account, &session.env);
     let now = env.now();
-    let (recipients, sent_to) = recipients(session, &draft.recipients, now)?;
+    let (mut recipients, sent_to) = recipients(session, &draft.recipients, now)?;
+    if let Some(link) = &draft.link {
+        recipients.push(Recipient::Link { key: link.key()? });
+    }
+    check_number(&sent_to, draft.link.as_ref())?;
     let terms = TransferDraft {
         transfer_id: TransferId::from_bytes(env.draw()),
         audience: account.at.gateway.audience(),
@@ -240,11 +257,6 @@ fn recipients(session: &Session, addresses: &[Address], now: u64) -> Result<(Vec
             });
         }
     }
-    if recipients.is_empty() || recipients.len() >= MAX_STANZAS {
-        return Err(Error::Input(
-            "A transfer needs 1 to 255 recipients; name each with --to.".to_owned(),
-        ));
-    }
     if kids.insert(own_key.kid()) {
         recipients.push(Recipient::Key {
             key: own_key.clone(),
@@ -252,6 +264,18 @@ fn recipients(session: &Session, addresses: &[Address], now: u64) -> Result<(Vec
         });
     }
     Ok((recipients, sent_to))
+}
+
+/// Room is left for the sender's own copy.
+fn check_number(sent_to: &[SentTo], link: Option<&DrawnLink>) -> Result<(), Error> {
+    let number = sent_to.len() + usize::from(link.is_some());
+    if (1..MAX_STANZAS).contains(&number) {
+        return Ok(());
+    }
+    Err(Error::Input(
+        "A transfer needs 1 to 255 recipients; name each with --to, or add --link for somebody without an account."
+            .to_owned(),
+    ))
 }
 
 fn disclosure(purpose: &str) -> Disclosure {

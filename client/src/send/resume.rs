@@ -97,6 +97,7 @@ async fn continue_upload(
         return Err(Error::TooLate(id));
     }
     check_recipients(session, draft)?;
+    let link = sending.head.link.clone();
     let sending = SharedSending::new(sending);
     let stored = match stored(session, kept, &id, &layout, progress).await {
         Ok(stored) => stored,
@@ -110,6 +111,7 @@ async fn continue_upload(
         sealer: Arc::new(sealer),
         options: draft.options.clone(),
         recipients: draft.recipients.clone(),
+        link,
         directory_size: draft.directory_size,
     };
     let sending = Some(sending);

@@ -16,6 +16,7 @@ use super::Input;
 use crate::env::Env;
 use crate::error::Error;
 use crate::home::State;
+use crate::link::DrawnLink;
 use crate::platform;
 use crate::records::{KeptSecret, SentTo};
 use crate::resume::begun::{Begun, Found};
@@ -34,6 +35,9 @@ pub(crate) struct SendingHead {
     pub(crate) total: u64,
     pub(crate) begun_at: u64,
     pub(crate) expires_at: u64,
+    /// The link with its words, so that whoever goes on can still tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) link: Option<DrawnLink>,
 }
 
 /// One record of the journal.
@@ -133,7 +137,7 @@ impl KeptPart {
     }
 
     fn is_stored(&self, layout: &PayloadLayout, parts: &[Part]) -> bool {
-        let segments = usize::try_from(layout.part_segments(self.number).count()).unwrap_or_default();
+        let segments = layout.part_segments(self.number).count();
         let root = Hash::from_bytes(tree_head(self.leaves()));
         let is_complete = self.leaves().len() == segments && self.plaintext().len() == segments && segments > 0;
         is_complete
@@ -179,7 +183,7 @@ impl Kept {
 }
 
 /// Facts about a transfer for the list of what is unfinished.
-pub(crate) fn head_of(sealer: &Sealer, recipients: &[SentTo]) -> SendingHead {
+pub(crate) fn head_of(sealer: &Sealer, recipients: &[SentTo], link: Option<&DrawnLink>) -> SendingHead {
     SendingHead {
         transfer: sealer.header().transfer_id,
         hh: Hash::from_bytes(sealer.header().hash()),
@@ -188,6 +192,7 @@ pub(crate) fn head_of(sealer: &Sealer, recipients: &[SentTo]) -> SendingHead {
         total: sealer.total(),
         begun_at: sealer.header().created_at,
         expires_at: sealer.header().expires_at,
+        link: link.cloned(),
     }
 }
 

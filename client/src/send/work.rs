@@ -83,6 +83,9 @@ pub(crate) fn seal_payload(
     })
 }
 
+/// One for each segment.
+type Hashes = Vec<[u8; 32]>;
+
 /// The parts of one payload, in order.
 struct PartWork<'a> {
     sealer: &'a Sealer,
@@ -94,12 +97,7 @@ struct PartWork<'a> {
 impl PartWork<'_> {
     /// Reads and seals a part in `buffer`; returns the leaves of its segments and, of a transfer that can be resumed, the keyed hashes
     /// of their plaintext.
-    fn seal(
-        &mut self,
-        number: u64,
-        buffer: &mut [u8],
-        rng: &mut impl CryptoRng,
-    ) -> Result<(Vec<[u8; 32]>, Vec<[u8; 32]>), Error> {
+    fn seal(&mut self, number: u64, buffer: &mut [u8], rng: &mut impl CryptoRng) -> Result<(Hashes, Hashes), Error> {
         let mut leaves = Vec::new();
         let mut hashes = Vec::new();
         for (index, segment) in segments(self.sealer.layout(), number, buffer)? {

@@ -91,6 +91,7 @@ impl World {
             expires_at: header.expires_at,
             accepted: Some(summary.receipt.clone()),
             verified: BTreeMap::new(),
+            links: Vec::new(),
             share: Some(KeptSecret::new(&[7; 32])),
         };
         record.put(&session.state, &session.env).unwrap();

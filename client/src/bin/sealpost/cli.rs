@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sealpost_client::words::{MAX_WORDS, MIN_WORDS};
 use sealpost_proto::api::PublicLabel;
 use sealpost_proto::id::Address;
 
@@ -51,6 +52,17 @@ pub(crate) enum Command {
     Inbox(Limit),
     /// Receive transfers, verified, into a folder
     Receive(Receive),
+    /// Open a link that somebody sent you; you need no account
+    Get(Get),
+    /// Your own links: list them, re-arm one that is locked, burn one
+    #[command(subcommand)]
+    Link(Link),
+    /// Withdraw transfers that you sent
+    Revoke(Revoke),
+    /// Give a gateway that was restored its half of your transfers' keys again
+    Rearm(Rearm),
+    /// Go on with what an interruption left unfinished
+    Resume(Resume),
     /// Where your sent transfers stand
     Status(Status),
     /// The gateway's audit log
@@ -131,8 +143,17 @@ pub(crate) struct Send {
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// A recipient's address; may be given several times
-    #[arg(long, required = true, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, required_unless_present_any = ["link", "link_secret"], value_name = "ADDRESS", value_parser = address)]
     pub(crate) to: Vec<Address>,
+    /// Make a link and words for somebody without an account; the link holds no secret
+    #[arg(long)]
+    pub(crate) link: bool,
+    /// The same with a link that is itself half of the key, for a channel of your own; the words are needed as well
+    #[arg(long)]
+    pub(crate) link_secret: bool,
+    /// How many words
+    #[arg(long, default_value_t = 5, value_parser = words)]
+    pub(crate) words: u8,
     /// A message to the recipients; other users of this computer can see arguments: see --note-file
     #[arg(long, conflicts_with = "note_file")]
     pub(crate) note: Option<String>,
@@ -157,7 +178,7 @@ pub(crate) struct Send {
     /// When it can no longer be opened: 30m, 12h, 7d, 2w; at most 366 days
     #[arg(long, default_value = "7d", value_parser = lifetime)]
     pub(crate) expires: u64,
-    /// How often each recipient may open it [default: no limit]
+    /// How often each recipient, and whoever has the link, may open it [default: no limit; a link 5 times]
     #[arg(long, value_parser = openings)]
     pub(crate) openings: Option<u32>,
     /// What the gateway may show of the contents
@@ -215,6 +236,74 @@ pub(crate) struct Receive {
     /// Keep the gateway's share in FILE.share: then the container opens for ever with your key, whatever its expiry
     #[arg(long, requires = "keep_sealed")]
     pub(crate) with_share: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The link, if it holds no secret; other users of this computer can see arguments [default: ask on the terminal]
+    #[arg(value_name = "LINK")]
+    pub(crate) link: Option<String>,
+    /// File with the link, or `-` for the standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "link")]
+    pub(crate) link_file: Option<PathBuf>,
+    /// File with the words [default: ask on the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) words_file: Option<PathBuf>,
+    /// Folder for the files
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What the sender gave you to recognise the gateway by, if no public authority vouches for it
+    #[arg(long, value_name = "64 HEX DIGITS", value_parser = pin)]
+    pub(crate) pin: Option<Pin>,
+}
+
+/// SHA-256 of the gateway's public key.
+pub(crate) type Pin = [u8; 32];
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Link {
+    /// Links of your sent transfers and where they stand
+    List(Limit),
+    /// Unlock a link after too many wrong tries
+    Rearm {
+        /// The link, or its number in `link list`
+        link: String,
+    },
+    /// End a link for good
+    Burn {
+        /// The link, or its number in `link list`
+        link: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// Ids of transfers, or the first four or more digits of them
+    #[arg(value_name = "ID", required = true)]
+    pub(crate) ids: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rearm {
+    /// Ids of transfers, or the first four or more digits of them [default: all that are held]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Id of a transfer, or its first digits [default: all that is unfinished]
+    pub(crate) transfer: Option<String>,
+    /// Throw away what is kept instead: of a transfer that was being sent nobody can open any part, one that was being received starts
+    /// again from its beginning
+    #[arg(long)]
+    pub(crate) discard: bool,
 }
 
 #[derive(Debug, Args)]
@@ -282,6 +371,12 @@ fn full_address(text: &str) -> Result<Address, String> {
     }
 }
 
+fn pin(text: &str) -> Result<Pin, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    sealpost_proto::encoding::unhex_array(&lower)
+        .map_err(|_| "64 of the digits 0-9 and a-f, as the sender gave them".to_owned())
+}
+
 fn lifetime(text: &str) -> Result<u64, String> {
     let parsed = sealpost_client::time::parse_lifetime(text);
     parsed.ok_or_else(|| {
@@ -294,6 +389,14 @@ fn lifetime(text: &str) -> Result<u64, String> {
             _ => "it is longer than 366 days, the most that is possible".to_owned(),
         }
     })
+}
+
+fn words(text: &str) -> Result<u8, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (MIN_WORDS..=MAX_WORDS).contains(&usize::from(*number)));
+    number.ok_or_else(|| format!("a whole number, {MIN_WORDS} to {MAX_WORDS}"))
 }
 
 fn openings(text: &str) -> Result<u32, String> {
@@ -317,6 +420,10 @@ mod tests {
     #[test]
     fn send_needs_a_recipient_and_receive_an_id() {
         assert!(Cli::try_parse_from(["sealpost", "send", "f"]).is_err());
+        assert!(Cli::try_parse_from(["sealpost", "send", "f", "--link"]).is_ok());
+        assert!(Cli::try_parse_from(["sealpost", "send", "f", "--link", "--words", "4"]).is_err());
+        assert!(Cli::try_parse_from(["sealpost", "send", "f", "--link-secret", "--words", "12"]).is_ok());
+        assert!(Cli::try_parse_from(["sealpost", "get", "--pin", "abc"]).is_err());
         assert!(Cli::try_parse_from(["sealpost", "receive"]).is_err());
         assert!(Cli::try_parse_from(["sealpost", "receive", "--all", "--keep-sealed", "x"]).is_err());
         assert!(Cli::try_parse_from(["sealpost", "receive", "abcd", "--with-share"]).is_err());

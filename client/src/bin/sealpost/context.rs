@@ -63,6 +63,18 @@ impl Context {
     }
 }
 
+/// Where the openings of links that were begun are kept: `$XDG_STATE_HOME/sealpost`, by default `~/.local/state/sealpost`.
+pub(crate) fn state_folder() -> Result<PathBuf, Error> {
+    let xdg = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let state = xdg.or_else(|| std::env::home_dir().map(|home| home.join(".local").join("state")));
+    let state = state.ok_or_else(|| {
+        Error::Input("Your home folder is not known; name a folder of your own in XDG_STATE_HOME.".to_owned())
+    })?;
+    Ok(state.join("sealpost"))
+}
+
 /// `$XDG_CONFIG_HOME/sealpost`, by default `~/.config/sealpost`.
 fn default_home() -> Option<PathBuf> {
     let xdg = std::env::var_os("XDG_CONFIG_HOME")

@@ -59,7 +59,7 @@ exits! {
     /// No connection.
     Unreachable = 3, "the gateway cannot be reached";
     /// Somebody may be in between.
-    WrongGateway = 4, "the gateway's key, name or organisation is not the one of the enrolment";
+    WrongGateway = 4, "the gateway's key, name or organisation is not the one of the enrolment, the pin or the link";
     /// A check failed.
     NotValid = 5, "a transfer, a receipt or posted keys failed a check, and nothing was kept";
     /// Nothing by that name.
@@ -84,6 +84,8 @@ exits! {
     AlreadyReceived = 15, "the transfer was received before";
     /// The user said no.
     Declined = 16, "you answered no";
+    /// Words and link do not fit, or the link is locked.
+    Link = 17, "the words are not right or there is no such link, or it is locked after wrong tries";
     /// Ctrl-C.
     Interrupted = 130, "interrupted; what was not finished was taken back";
 }
@@ -110,12 +112,13 @@ impl From<&Error> for Exit {
             | Error::Anonymous
             | Error::NotTheInvitee(..) => Self::NotValid,
             Error::Mismatch(_) => Self::WrongGateway,
-            Error::NotRegistrar | Error::HasKeys(_) => Self::Refused,
+            Error::NotRegistrar | Error::HasKeys(_) | Error::NoShare(_) => Self::Refused,
             Error::NotFound(_) => Self::NotFound,
-            Error::AlreadyReceived(_) => Self::AlreadyReceived,
+            Error::AlreadyReceived(_) | Error::AlreadySaved(_) => Self::AlreadyReceived,
             Error::Declined => Self::Declined,
             Error::Interrupted => Self::Interrupted,
-            Error::String(_) | Error::Input(_) | Error::Busy(_) => Self::Usage,
+            Error::Words(_) => Self::Link,
+            Error::String(_) | Error::Link(_) | Error::Input(_) | Error::Busy(_) => Self::Usage,
             Error::Internal(_) => Self::Internal,
         }
     }
@@ -135,6 +138,7 @@ impl From<&ApiError> for Exit {
             Some(
                 ProblemKind::Expired | ProblemKind::Revoked | ProblemKind::LimitReached | ProblemKind::InviteEnded,
             ) => Self::Over,
+            Some(ProblemKind::LinkRefused | ProblemKind::LinkLocked | ProblemKind::LinkDelayed) => Self::Link,
             Some(ProblemKind::ClockSkew) => Self::Clock,
             Some(ProblemKind::UnknownRecipient) => Self::Recipient,
             Some(ProblemKind::DirectoryBehind) => Self::Log,

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealpost_client::key_file::{KeyFileError, MIN_PASSPHRASE};
-use sealpost_client::{Error, platform};
+use sealpost_client::{Error, platform, words};
 use sealpost_proto::enrolment::EnrolmentError;
+use sealpost_proto::link::Link;
 use zeroize::Zeroizing;
 
 use crate::output::note;
@@ -124,6 +125,71 @@ where
         }
     }
     Ok(text.parse()?)
+}
+
+/// A link: as an argument only if it holds no secret, from a file, from the standard input (`-`), or typed without echo.
+pub(crate) fn link(argument: Option<&str>, file: Option<&Path>) -> Result<Link, Error> {
+    let text = match (argument, file) {
+        (Some(text), _) => return open_link(text),
+        (None, Some(path)) if path == Path::new("-") => from_stdin()?,
+        (None, Some(path)) => from_file(path)?,
+        (None, None) => prompt("The link, pasted whole: ")?,
+    };
+    Ok(Link::parse(&unwrapped(&text))?)
+}
+
+/// Everybody on the computer reads arguments, so a secret among them is out.
+fn open_link(text: &str) -> Result<Link, Error> {
+    let link = Link::parse(text.trim());
+    let has_secret = text.contains(";s=") || link.as_ref().is_ok_and(|link| link.fragment().is_some());
+    if has_secret {
+        return Err(Error::Input(
+            "This link is itself half of the key, and it now stands in your shell's history: run `sealpost get` without it and paste it when asked, or name a file with --link-file."
+                .to_owned(),
+        ));
+    }
+    Ok(link?)
+}
+
+/// The words of a link, whole and of the list: from a file or the standard input (`-`), else typed. They are seen while they are
+/// typed: somebody writes down what a voice on the telephone spells, and a wrong word that nobody sees brings the link nearer to its
+/// lock, while words without the link open nothing.
+pub(crate) fn words(file: Option<&Path>) -> Result<Typed, Error> {
+    match file {
+        Some(path) if path == Path::new("-") => Ok(words::complete(&from_stdin()?)?),
+        Some(path) => Ok(words::complete(&from_file(path)?)?),
+        None => ask_for_words(|| typed_line("The words that the sender read to you: ")),
+    }
+}
+
+/// Asks until the words can be right, at most [`MAX_TRIES`] times; nothing leaves this computer meanwhile.
+fn ask_for_words(mut ask: impl FnMut() -> Result<Typed, Error>) -> Result<Typed, Error> {
+    let mut tries = 1;
+    loop {
+        match words::complete(&ask()?) {
+            Err(error) if tries < MAX_TRIES => note(&error.to_string()),
+            done => return Ok(done?),
+        }
+        tries += 1;
+    }
+}
+
+fn typed_line(question: &str) -> Result<Typed, Error> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::Input(
+            "There is no terminal to ask for the words; name a file with --words-file.".to_owned(),
+        ));
+    }
+    note(question);
+    let mut line = Zeroizing::new(String::with_capacity(MAX_TYPED));
+    let read = asking(|| std::io::stdin().read_line(&mut line));
+    read.map_err(|error| Error::file("read", Path::new("-"), error))?;
+    if line.is_empty() {
+        return Err(Error::Input(
+            "Nothing was typed, so nothing was done; run it again.".to_owned(),
+        ));
+    }
+    Ok(line)
 }
 
 fn from_stdin() -> Result<Zeroizing<String>, Error> {
@@ -262,6 +328,41 @@ mod tests {
         let path = dir.path().join("s");
         std::fs::write(&path, "abc\r\n de\nfgh\n").unwrap();
         assert_eq!(secret_string::<Eight>(Some(&path), "x", "c").unwrap(), whole);
+    }
+
+    #[test]
+    fn words_are_asked_again_until_they_can_be_right() {
+        let mut answers = typing(&["", "abacus zoom qqq crispy blank", "Abacus zoom crispy blank vitamins"]);
+        assert_eq!(
+            *ask_for_words(|| answers("")).unwrap(),
+            "abacus zoom crispy blank vitamins"
+        );
+        let mut answers = typing(&["four words are less"; 9]);
+        assert!(matches!(ask_for_words(|| answers("")), Err(Error::Words(_))));
+    }
+
+    #[test]
+    fn a_link_with_a_secret_is_no_argument() {
+        let id = "00112233445566778899aabbccddeeff";
+        for open in [
+            format!("https://gw/l/{id}"),
+            format!(" https://gw/l#{id}"),
+            format!("https://gw/l%23{id}"),
+        ] {
+            assert!(link(Some(&open), None).is_ok(), "{open}");
+        }
+        let closed = format!("https://gw/l#v1;id={id};s={};o={id}", "A".repeat(43));
+        for secret in [closed.clone(), closed.replace("o=", "x=")] {
+            let shown = link(Some(&secret), None).unwrap_err().to_string();
+            assert!(shown.contains("--link-file") && !shown.contains("AAAA"), "{shown}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("link");
+        std::fs::write(&path, format!("{}\n{}\n", &closed[..60], &closed[60..])).unwrap();
+        assert!(
+            link(None, Some(&path)).unwrap().fragment().is_some(),
+            "wrapped lines do no harm"
+        );
     }
 
     #[test]

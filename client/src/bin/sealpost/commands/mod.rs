@@ -4,11 +4,16 @@ mod admin;
 mod audit;
 mod directory;
 mod enrol;
+mod get;
 mod inbox;
 mod inspect;
 mod keys;
+mod link;
 mod org;
+mod rearm;
 mod receive;
+mod resume;
+mod revoke;
 mod send;
 mod status;
 mod whoami;
@@ -29,6 +34,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Report, E
         Command::Send(args) => send::run(context, *args).await,
         Command::Inbox(args) => inbox::run(context, &args).await,
         Command::Receive(args) => receive::run(context, args).await,
+        Command::Get(args) => get::run(context, &args).await,
+        Command::Link(args) => link::run(context, &args).await,
+        Command::Revoke(args) => revoke::run(context, &args).await,
+        Command::Rearm(args) => rearm::run(context, &args).await,
+        Command::Resume(args) => resume::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Audit(Audit::List(args)) => audit::list(context, &args).await,
         Command::Audit(Audit::Verify) => audit::verify(context).await,

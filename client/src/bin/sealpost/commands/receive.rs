@@ -1,11 +1,12 @@
 //! `receive`.
 
-use sealpost_client::receive::{self, KeepSealed, Options, Received};
+use sealpost_client::receive::{self, KeepSealed, Options, Received, ReceivedFile};
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::{Error, Session, text, time, verify};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::id::Hash;
-use serde_json::{Value, json};
+use sealpost_sealed::Manifest;
+use serde_json::{Map, Value, json};
 
 use crate::cli::Receive;
 use crate::context::{Context, People};
@@ -41,6 +42,8 @@ pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Erro
         };
         results.push((name, result));
     }
+    // Receipts that could not be sent before go out now; if they cannot, the next time.
+    let _ = receive::deliver_receipts(&session).await;
     let is_single = !args.all && results.len() == 1;
     if is_single && let Some((_, Err(error))) = results.pop_if(|(_, result)| result.is_err()) {
         return Err(error);
@@ -55,11 +58,7 @@ async fn receive_one(
     options: &Options,
 ) -> Result<Received, Error> {
     let bar = progress::bar("receiving", context.json);
-    let result = receive::receive(session, summary, options, bar).await;
-    if matches!(result, Err(Error::AlreadyReceived(_))) {
-        let _ = receive::deliver_receipt(session, summary).await;
-    }
-    result
+    receive::receive(session, summary, options, bar).await
 }
 
 /// What was asked for, by the name that stands for it in the report, as far as it is there.
@@ -108,7 +107,7 @@ fn report(results: &[(String, Result<Received, Error>)], people: &People, option
         match result {
             Ok(transfer) => {
                 lines.push(text(transfer, people));
-                received.push(item(transfer, people, options));
+                received.push(item(transfer, people, options.keep_sealed.as_ref()));
             }
             Err(error) => {
                 let code = Exit::from(error);
@@ -136,8 +135,7 @@ fn report(results: &[(String, Result<Received, Error>)], people: &People, option
     Report { exit, ..report }
 }
 
-fn text(received: &Received, people: &People) -> String {
-    let manifest = &received.manifest;
+pub(super) fn text(received: &Received, people: &People) -> String {
     let mut text = format!(
         "Verified: {} from {}  (transfer {}, sealed {})",
         count(received.files.len(), "file"),
@@ -145,6 +143,23 @@ fn text(received: &Received, people: &People) -> String {
         short_id(&received.transfer),
         time::local(received.sealed_at),
     );
+    text.push_str(&contents(&received.manifest, &received.files));
+    if let Some(lateness) = received.accepted.lateness(received.sealed_at) {
+        let (sealed, accepted) = (time::local(received.sealed_at), time::local(received.accepted.time));
+        text.push_str(&format!(
+            "\n  sealed   {sealed}  accepted {accepted} ({})",
+            lateness.word()
+        ));
+    }
+    if !received.is_receipted {
+        text.push_str("\n  The receipt could not be sent; it goes out with the next `sealpost inbox`.");
+    }
+    text
+}
+
+/// What a sender wrote, and where the files are; each line begins with a line end.
+pub(super) fn contents(manifest: &Manifest, files: &[ReceivedFile]) -> String {
+    let mut text = String::new();
     let mut fact = |name: &str, value: &str| text.push_str(&format!("\n  {name:<8} {value}"));
     if let Some(subject) = &manifest.subject {
         fact("subject", &text::line(subject));
@@ -160,7 +175,7 @@ fn text(received: &Received, people: &People) -> String {
         );
     }
     fact("purpose", &purpose::shown(&manifest.purpose));
-    for file in &received.files {
+    for file in files {
         let path = file.path.display().to_string();
         let is_renamed = file.path.file_name() != Some(file.name.as_ref());
         let original = if is_renamed {
@@ -170,47 +185,50 @@ fn text(received: &Received, people: &People) -> String {
         };
         fact("saved", &text::line(&format!("{path}  {}{original}", bytes(file.len))));
     }
-    if let Some(lateness) = received.accepted.lateness(received.sealed_at) {
-        let (sealed, accepted) = (time::local(received.sealed_at), time::local(received.accepted.time));
-        text.push_str(&format!(
-            "\n  sealed   {sealed}  accepted {accepted} ({})",
-            lateness.word()
-        ));
-    }
-    if !received.is_receipted {
-        text.push_str("\n  The receipt could not be sent; it goes out with the next `sealpost inbox`.");
-    }
     text
 }
 
-fn item(received: &Received, people: &People, options: &Options) -> Value {
-    let manifest = &received.manifest;
-    let keep = options.keep_sealed.as_ref();
-    let patients: Vec<Value> = manifest
-        .patients
-        .iter()
-        .map(|patient| json!({"system": patient.system, "value": patient.value, "display": patient.display}))
-        .collect();
-    let files: Vec<Value> = received
-        .files
-        .iter()
-        .map(|file| json!({"name": file.name, "path": file.path, "bytes": file.len}))
-        .collect();
-    json!({
+pub(super) fn item(received: &Received, people: &People, keep: Option<&KeepSealed>) -> Value {
+    let mut item = contents_json(&received.manifest, &received.files);
+    item.extend(object(json!({
         "transfer": received.transfer,
         "sender": received.sender.as_ref().and_then(|sender| people.address(sender)),
         "sender_label": received.sender,
-        "subject": manifest.subject,
-        "note": manifest.note,
-        "patients": patients,
-        "purpose": manifest.purpose,
-        "files": files,
         "sealed_at": received.sealed_at,
         "accepted_at": received.accepted.time,
         "lateness": received.accepted.lateness(received.sealed_at).map(verify::Lateness::word),
         "expires_at": received.expires_at,
         "receipt_sent": received.is_receipted,
+        "kept_bytes": received.kept_bytes,
         "kept_sealed": keep.map(|keep| keep.path.clone()),
         "share_file": keep.filter(|keep| keep.with_share).map(KeepSealed::share_path),
-    })
+    })));
+    Value::Object(item)
+}
+
+/// The same as [`contents`] for programs.
+pub(super) fn contents_json(manifest: &Manifest, files: &[ReceivedFile]) -> Map<String, Value> {
+    let patients: Vec<Value> = manifest
+        .patients
+        .iter()
+        .map(|patient| json!({"system": patient.system, "value": patient.value, "display": patient.display}))
+        .collect();
+    let files: Vec<Value> = files
+        .iter()
+        .map(|file| json!({"name": file.name, "path": file.path, "bytes": file.len}))
+        .collect();
+    object(json!({
+        "subject": manifest.subject,
+        "note": manifest.note,
+        "patients": patients,
+        "purpose": manifest.purpose,
+        "files": files,
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }

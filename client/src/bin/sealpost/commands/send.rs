@@ -3,12 +3,14 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use sealpost_client::link::{DEFAULT_OPENINGS, DrawnLink};
 use sealpost_client::send::{self, Draft, Input, Spool};
 use sealpost_client::{Error, platform, text, time};
 use sealpost_proto::sealed::MAX_NOTE_LEN;
 use sealpost_sealed::Patient;
 use serde_json::json;
 
+use super::link::ToldLink;
 use crate::cli::Send;
 use crate::context::Context;
 use crate::output::{Report, bytes, count, note};
@@ -39,6 +41,10 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
         .collect();
     let skipped = input.skipped.clone();
     let files = input.files.len();
+    let link = (args.link || args.link_secret).then(|| {
+        let openings = args.openings.unwrap_or(DEFAULT_OPENINGS);
+        DrawnLink::draw(usize::from(args.words), args.link_secret, openings, &context.env)
+    });
     let draft = Draft {
         input,
         recipients: args.to,
@@ -50,9 +56,15 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
         openings: args.openings,
         public_label: args.label.map(Into::into),
         no_forward: args.no_forward,
+        link,
     };
     let sent = send::send(&mut session, draft, progress::bar("sending", context.json)).await?;
-    let to: Vec<String> = sent.recipients.iter().map(ToString::to_string).collect();
+    let told = match &sent.link {
+        Some(link) => Some(ToldLink::new(&session, link).await?),
+        None => None,
+    };
+    let mut to: Vec<String> = sent.recipients.iter().map(ToString::to_string).collect();
+    to.extend(sent.link.as_ref().map(|_| "whoever has link and words".to_owned()));
     let mut text = format!(
         "Sealed and accepted: {} ({}) for {}\n  id      {}\n  expires {}{}",
         count(files, "file"),
@@ -71,6 +83,9 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
     for path in &skipped {
         text.push_str(&format!("\n  left out: {} (a link or a special file)", shown(path)));
     }
+    if let Some(told) = &told {
+        text.push_str(&told.text(context, sent.expires_at));
+    }
     text.push_str(&format!(
         "\nIt counts as delivered once `{}` says verified.",
         context.command("status")
@@ -83,6 +98,7 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
         "bytes": sent.total,
         "expires_at": sent.expires_at,
         "openings": args.openings,
+        "link": told.as_ref().map(ToldLink::json),
         "renamed": renamed.iter().map(|(path, name)| json!({"path": path, "name": name})).collect::<Vec<_>>(),
         "left_out": skipped,
     });

@@ -10,6 +10,7 @@ use sealpost_client::{Error, text, time};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use serde_json::{Value, json};
 
+use super::link;
 use crate::cli::Status;
 use crate::context::{Context, People};
 use crate::exit::Exit;
@@ -30,6 +31,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Erro
     }
     // After the lists: then the mirror holds every directory that an honest receipt in them names.
     session.update().await?;
+    super::resume::remind(context, &session);
     let mut shown = Shown::default();
     for summary in &summaries {
         match status::status(&session, summary) {
@@ -85,6 +87,17 @@ impl Shown {
                 self.text.push_str(&format!("\n    {}", text::line(doubt)));
             }
         }
+        for link in &status.links {
+            self.text.push_str(&format!(
+                "\n  link {:<35} {}",
+                link::short(&link.link),
+                link::sentence(link)
+            ));
+            if let Some(doubt) = &link.doubt {
+                self.failure.get_or_insert(Exit::NotValid);
+                self.text.push_str(&format!("\n    {}", text::line(doubt)));
+            }
+        }
         let recipients: Vec<Value> = status.recipients.iter().map(|r| recipient_json(r, people)).collect();
         self.items.push(json!({
             "transfer": status.transfer,
@@ -95,7 +108,9 @@ impl Shown {
             "lateness": status.accepted.lateness(status.sealed_at).map(Lateness::word),
             "expires_at": status.expires_at,
             "openings": status.openings,
+            "state": status.state,
             "recipients": recipients,
+            "links": status.links.iter().map(link::link_json).collect::<Vec<_>>(),
         }));
     }
 
@@ -130,6 +145,8 @@ impl Shown {
         let what = if missing.was_accepted {
             self.failure.get_or_insert(Exit::NotValid);
             "was accepted, and the gateway does not show it any more: tell your administrator"
+        } else if missing.is_unfinished {
+            "is not sealed yet (sending was interrupted): `sealpost resume` goes on with it"
         } else {
             "was not sealed (sending was interrupted): nobody can open it, send it again"
         };
@@ -142,6 +159,7 @@ impl Shown {
             "transfer": missing.transfer,
             "recipients": missing.recipients,
             "was_accepted": missing.was_accepted,
+            "unfinished": missing.is_unfinished,
         }));
     }
 
@@ -200,6 +218,7 @@ fn recipient_json(recipient: &RecipientStatus, people: &People) -> Value {
         Delivery::Rejected { at, reason } => ("rejected", Some(at), Some(reason)),
         Delivery::Over(TransferState::Revoked) => ("revoked", None, None),
         Delivery::Over(TransferState::Used) => ("used", None, None),
+        Delivery::Over(TransferState::Held) => ("held", None, None),
         Delivery::Over(_) => ("expired", None, None),
         Delivery::NotListed => ("not_listed", None, None),
         Delivery::NotSent => ("not_sent", None, None),

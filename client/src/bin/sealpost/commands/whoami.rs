@@ -1,6 +1,7 @@
 //! `whoami`.
 
 use sealpost_client::{Error, Session, text};
+use sealpost_proto::encoding::hex;
 use sealpost_proto::problem::ProblemKind;
 use serde_json::json;
 
@@ -34,7 +35,7 @@ pub(super) async fn run(context: &Context) -> Result<Report, Error> {
         "state": state,
         "roles": roles,
         "organisation": {"name": organisation, "fingerprint": account.org},
-        "gateway": {"id": account.at.gateway, "url": account.at.url},
+        "gateway": {"id": account.at.gateway, "url": account.at.url, "pin": hex(&account.at.pin)},
         "identity": account.identity.public(),
         "device": account.device.public(),
         "check_number": account.check_number(),
@@ -65,6 +66,7 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
         "{}: {state}\n\
          Organisation:   {name}{space}{}\n\
          Gateway:        {} at {}\n\
+         Its pin:        {}\n\
          Identity:       {}\n\
          Device:         {}\n\
          Encryption key: {}\n\
@@ -73,6 +75,7 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
         account.org,
         account.at.gateway,
         account.at.url,
+        hex(&account.at.pin),
         account.identity.public(),
         account.device.public(),
         account.newest_encryption()?.key.kid(),

@@ -1,0 +1,36 @@
+//! Re-arming: a gateway that was restored from a backup lost its half of the keys and holds the transfers until their sender hands
+//! the share over again.
+
+use sealpost_proto::api::{RearmRequest, TransferState, TransferSummary};
+use sealpost_proto::encoding::Base64;
+use sealpost_proto::id::TransferId;
+
+use crate::error::Error;
+use crate::records::{KeptSecret, SentRecord};
+use crate::session::Session;
+use crate::transfers::List;
+
+/// Hands the kept share of a transfer over again, and returns where the transfer stands then.
+///
+/// # Errors
+/// [`Error::NoShare`] if none was kept here; [`Error::Api`].
+pub async fn rearm(session: &Session, transfer: &TransferId) -> Result<TransferState, Error> {
+    let record = SentRecord::get(&session.state, transfer)?;
+    let share = record
+        .and_then(|record| record.share)
+        .ok_or(Error::NoShare(*transfer))?;
+    let request = RearmRequest {
+        share: Base64(KeptSecret::as_bytes(&share).to_vec()),
+    };
+    Ok(session.api.rearm(transfer, &request).await?.state)
+}
+
+/// Own transfers that the gateway holds.
+///
+/// # Errors
+/// [`Error`].
+pub async fn held(session: &Session) -> Result<Vec<TransferSummary>, Error> {
+    let mut all = List::Sent.list(&session.api, usize::MAX).await?;
+    all.retain(|summary| summary.state == TransferState::Held);
+    Ok(all)
+}
