@@ -166,12 +166,12 @@ impl Service {
         // Held from the first object to the record: nothing that this seal needs is cleared away in between.
         let gate = self.ports.share_gate.read().await;
         self.ports.blobs.put(&key, envelope).await?;
-        if let Some((place, value)) = &share {
         failpoint::reach("seal-envelope-kept");
+        if let Some((place, value)) = &share {
             self.ports.shares.put(place, value).await?;
         }
-        let identity = Arc::clone(&self.ports.identity);
         failpoint::reach("seal-share-kept");
+        let identity = Arc::clone(&self.ports.identity);
         let by = refused.by.clone();
         let decide = move |loaded: &Loaded, at| {
             let identity = Arc::clone(&identity);
@@ -179,8 +179,8 @@ impl Service {
         };
         let keys = vec![Key::Organisation, Key::Transfer(*id)];
         let recorded: Result<(SealOutcome, _), Error> = self.record(grant.keyed(), keys, Some(refused), decide).await;
-        match recorded {
         failpoint::reach("seal-recorded");
+        match recorded {
             Ok((outcome, _)) => Ok(SealResponse {
                 receipt: outcome.receipt,
             }),
