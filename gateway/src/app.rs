@@ -19,7 +19,7 @@ use crate::audit::{Logs, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::{self, Config};
-use crate::domain::Effects;
+use crate::domain::{Effects, Transfer};
 use crate::http::{
     AddressLimits, AddressRates, Api, BodyRoom, Limits, NewId, Server, ServerLimits, TrustedProxies, router,
 };
@@ -27,7 +27,7 @@ use crate::identity::{IdentityError, SetupFile, identity};
 pub use crate::logging::start as start_logging;
 use crate::random::Random;
 pub use crate::random::SystemRandom;
-use crate::service::{self, Checkpoints, Identity, Ports, Service};
+use crate::service::{self, Checkpoints, Identity, Ports, Service, Shredder};
 use crate::store::StoreError;
 use crate::store::embedded::{EmbeddedHeads, EmbeddedLedger, EmbeddedShares};
 use crate::store::folder::PrivateFolder;
@@ -36,7 +36,7 @@ use crate::store::ledger::transact;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
-use crate::worker::{ClockWatch, Position, Sweep, SweepPorts, SweepStatus};
+use crate::worker::{ClockWatch, Position, ShareShredder, Sweep, SweepPorts, SweepStatus};
 
 /// Name of this gateway process in audit leaves; there is one process on one machine.
 const NODE: &str = "1";
@@ -151,6 +151,7 @@ impl Gateway {
             views: ledger.clone(),
             blobs,
             shares,
+            shredder: Arc::new(sweep.shredder()),
             checkpoints: signers,
             setup: setup.clone(),
             clock: Arc::clone(&clock),
@@ -326,6 +327,13 @@ impl Checkpoints for Signers {
 impl Position for Signers {
     async fn note(&self) -> Result<(), StoreError> {
         Ok(self.0.note_destruction().await?)
+    }
+}
+
+#[async_trait]
+impl Shredder for ShareShredder {
+    async fn destroy(&self, ended: &Transfer) -> Result<(), StoreError> {
+        Self::destroy(self, ended).await
     }
 }
 

@@ -18,6 +18,9 @@ pub const MAX_NEWCOMER_BODY: usize = 32 << 10;
 /// Longest body of a request to open, in bytes.
 pub const MAX_OPEN_BODY: usize = 512;
 
+/// Longest body of a request to look a link up or to redeem it, in bytes.
+pub const MAX_LINK_BODY: usize = 512;
+
 /// Most live openings of one transfer by one device.
 pub const MAX_LIVE_OPENINGS: usize = 16;
 

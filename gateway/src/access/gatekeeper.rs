@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::http_signature::{MAX_SKEW, Params, Seen, content_digest_matches};
-use sealpost_proto::id::{GatewayId, Hash, Label, PublicKey};
+use sealpost_proto::id::{GatewayId, Hash, Label, PublicKey, TransferId};
 use sealpost_proto::key::TrustedDevice;
 use sealpost_proto::log::{Actor, ActorKind};
 use sealpost_proto::problem::ProblemKind;
+use sealpost_proto::tree::tree_head;
 
 use super::grant::Keyed;
 use super::in_flight::InFlight;
@@ -18,7 +19,7 @@ use super::policy::permits;
 use super::rates::{Buckets, Cost, Rate};
 use super::{AccessError, Action, Grant, Head, Role, head};
 use crate::clock::Clock;
-use crate::domain::{Change, Effects, Key, KeyedRequest, Organisation, Requester, Stamp, object};
+use crate::domain::{Change, Effects, Key, KeyedRequest, Opener, Organisation, Requester, Stamp, object};
 use crate::store::ledger::{Ledger, transact};
 use crate::store::views::Views;
 
@@ -104,6 +105,12 @@ struct Verified {
     seen: Seen,
 }
 
+/// Where a request came from, as leaves say it.
+struct Caller<'a> {
+    peer: Option<String>,
+    req_id: &'a str,
+}
+
 impl Gatekeeper {
     /// A gatekeeper that has seen no nonce yet.
     #[must_use]
@@ -134,42 +141,87 @@ impl Gatekeeper {
         let verified = self.verify(head, now)?;
         let organisation = self.views.organisation().await.map_err(AccessError::Store)?;
         let device = recognise(&organisation, &verified.params.key, now)?;
+        let from = Caller { peer, req_id };
+        let grant = self
+            .member(head, verified, (&organisation, device), action, from)
+            .await?;
+        self.admitted(grant, head)
+    }
+
+    /// Admits to what an opening of `transfer` gives: a device of the directory, or the key that a visitor drew and that made an
+    /// opening of just this transfer by a link. Whether the opening is still good, the rules decide.
+    ///
+    /// # Errors
+    /// [`AccessError`], by the first check that fails.
+    pub async fn admit_opener(
+        &self,
+        head: &Head<'_>,
+        transfer: &TransferId,
+        peer: Option<String>,
+        req_id: &str,
+    ) -> Result<Admitted, AccessError> {
+        let now = self.now();
+        let verified = self.verify(head, now)?;
+        let organisation = self.views.organisation().await.map_err(AccessError::Store)?;
+        let from = Caller { peer, req_id };
+        let grant = match recognise(&organisation, &verified.params.key, now) {
+            Ok(device) => {
+                self.member(head, verified, (&organisation, device), Action::Open, from)
+                    .await?
+            }
+            Err(ProblemKind::Unauthenticated) => self.guest(verified, transfer, from).await?,
+            Err(refused) => return Err(refused.into()),
+        };
+        self.admitted(grant, head)
+    }
+
+    async fn member(
+        &self,
+        head: &Head<'_>,
+        verified: Verified,
+        (organisation, device): (&Organisation, TrustedDevice),
+        action: Action,
+        from: Caller<'_>,
+    ) -> Result<Grant, AccessError> {
+        let now = self.now();
         // Before anything is written for the caller, refusals included.
         self.check_rate(head, action, device.label)?;
-        self.nonces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(&device.key, verified.params.nonce, now)?;
-        self.check_seen(&organisation, &verified.seen)?;
-        self.note_ahead(&organisation, &verified.params, now).await?;
-        let requester = Requester {
-            actor: Actor {
-                kind: ActorKind::Member,
-                id: device.label.to_string(),
-                dk: Some(device.key),
-            },
-            peer,
-            req_id: Some(req_id.to_owned()),
-        };
+        self.take_nonce(&verified.params, now)?;
+        self.check_seen(organisation, &verified.seen)?;
+        self.note_ahead(organisation, &verified.params, now).await?;
+        let actor = (ActorKind::Member, device.label.to_string());
         let grant = Grant {
-            action,
-            device: device.key,
             member: Some(device),
             is_registrar: organisation.is_registrar(&device.label, now),
             is_auditor: organisation.is_auditor(&device.label),
-            requester,
-            signature_base: verified.base,
-            keyed: None,
+            ..Self::stranger(verified, action, actor, from)
         };
         if !may(&grant, action) {
             self.write_down(&grant, &device).await?;
             return Err(ProblemKind::Forbidden.into());
         }
-        self.admitted(grant, head)
+        Ok(grant)
     }
 
-    /// Admits a device that announces itself: to the founding of the organisation, or to an invitation. `actor` names it in
-    /// leaves; what it knows, the rules check.
+    /// A visitor whose key has an opening of this transfer.
+    async fn guest(&self, verified: Verified, transfer: &TransferId, from: Caller<'_>) -> Result<Grant, AccessError> {
+        let known = self.views.transfer(transfer).await.map_err(AccessError::Store)?;
+        let opener = known.and_then(|t| t.opener_of(&verified.params.key));
+        let Some(Opener::Link(link)) = opener.filter(|_| permits(Role::Guest, Action::Open)) else {
+            return Err(ProblemKind::Unauthenticated.into());
+        };
+        self.take_nonce(&verified.params, self.now())?;
+        self.check_unseen(&verified.seen)?;
+        let actor = (ActorKind::Visitor, link.to_string());
+        Ok(Grant {
+            link: Some(link),
+            ..Self::stranger(verified, Action::Open, actor, from)
+        })
+    }
+
+    /// Admits somebody whom nobody knows: a device that announces itself, to the founding of the organisation or to an invitation,
+    /// or a visitor with a link. What they know, the rules check, and what they may be called in leaves as well. Their nonces are not
+    /// kept: the same request again has the same answer.
     ///
     /// # Errors
     /// [`AccessError`], by the first check that fails.
@@ -180,31 +232,48 @@ impl Gatekeeper {
         peer: Option<String>,
         req_id: &str,
     ) -> Result<Admitted, AccessError> {
-        if !permits(Role::Newcomer, action) {
-            return Err(ProblemKind::Forbidden.into());
-        }
-        let verified = self.verify(head, self.now())?;
-        let device = verified.params.key;
-        let requester = Requester {
-            actor: Actor {
-                kind: ActorKind::Invitee,
-                id: device.to_string(),
-                dk: Some(device),
-            },
-            peer,
-            req_id: Some(req_id.to_owned()),
+        let kind = match action {
+            _ if permits(Role::Newcomer, action) => ActorKind::Invitee,
+            _ if permits(Role::Visitor, action) => ActorKind::Visitor,
+            _ => return Err(ProblemKind::Forbidden.into()),
         };
-        let grant = Grant {
+        let verified = self.verify(head, self.now())?;
+        if kind == ActorKind::Visitor {
+            self.check_unseen(&verified.seen)?;
+        }
+        let actor = (kind, verified.params.key.to_string());
+        let grant = Self::stranger(verified, action, actor, Caller { peer, req_id });
+        self.admitted(grant, head)
+    }
+
+    /// The grant of a caller of whom nothing is known but the key.
+    fn stranger(verified: Verified, action: Action, actor: (ActorKind, String), from: Caller<'_>) -> Grant {
+        let device = verified.params.key;
+        let (kind, id) = actor;
+        Grant {
             action,
             device,
             member: None,
+            link: None,
             is_registrar: false,
             is_auditor: false,
-            requester,
+            requester: Requester {
+                actor: Actor {
+                    kind,
+                    id,
+                    dk: Some(device),
+                },
+                peer: from.peer,
+                req_id: Some(from.req_id.to_owned()),
+            },
             signature_base: verified.base,
             keyed: None,
-        };
-        self.admitted(grant, head)
+        }
+    }
+
+    fn take_nonce(&self, params: &Params, now: u64) -> Result<(), ProblemKind> {
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        nonces.take(&params.key, params.nonce, now)
     }
 
     /// Counts a request of a person; stored bytes that come or go are bulk, which connections and buffers bound.
@@ -308,6 +377,16 @@ impl Gatekeeper {
             "a caller has seen a directory that is not a beginning of this one: was the gateway restored from an old copy?"
         );
         Err(ProblemKind::DirectoryBehind.into())
+    }
+
+    /// Visitors are shown no directory, so they have seen none.
+    fn check_unseen(&self, seen: &Seen) -> Result<(), ProblemKind> {
+        let is_here = seen.origin == self.settings.gateway.directory_origin();
+        if is_here && seen.size == 0 && *seen.root.as_bytes() == tree_head(&[]) {
+            Ok(())
+        } else {
+            Err(ProblemKind::BadRequest)
+        }
     }
 
     async fn write_down(&self, grant: &Grant, device: &TrustedDevice) -> Result<(), AccessError> {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use sealpost_proto::id::PublicKey;
+use sealpost_proto::id::{Hash, PublicKey};
 use sealpost_proto::key::TrustedDevice;
 use sealpost_proto::problem::ProblemKind;
 
 use super::Action;
 use super::in_flight::Place;
-use crate::domain::{KeyedRequest, Refusal, Requester};
+use crate::domain::{KeyedRequest, Opener, Refusal, Requester};
 
 /// A caller who was recognised and may do what is asked. Unforgeable: its fields are private to this room.
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ pub struct Grant {
     pub(super) action: Action,
     pub(super) device: PublicKey,
     pub(super) member: Option<TrustedDevice>,
+    pub(super) link: Option<Hash>,
     pub(super) is_registrar: bool,
     pub(super) is_auditor: bool,
     pub(super) requester: Requester,
@@ -54,9 +55,22 @@ impl Grant {
     /// The person's device, by the directory.
     ///
     /// # Errors
-    /// `unauthenticated` for a newcomer's grant.
+    /// `unauthenticated` for the grant of a newcomer or a visitor.
     pub fn member(&self) -> Result<TrustedDevice, Refusal> {
         self.member.ok_or_else(|| ProblemKind::Unauthenticated.into())
+    }
+
+    /// Whose openings the caller's are, and the identity that its receipts have to name: the person's, or for a visitor with a
+    /// link the key that signs.
+    ///
+    /// # Errors
+    /// `unauthenticated` for those who have none.
+    pub fn opener(&self) -> Result<(Opener, PublicKey), Refusal> {
+        match (self.member, self.link) {
+            (Some(member), _) => Ok((Opener::Member(member.label), member.identity)),
+            (None, Some(link)) => Ok((Opener::Link(link), self.device)),
+            (None, None) => Err(ProblemKind::Unauthenticated.into()),
+        }
     }
 
     /// Whether the caller may enrol people.
@@ -102,6 +116,7 @@ mod tests {
             action,
             device: PublicKey::from_bytes([1; 32]),
             member: None,
+            link: None,
             is_registrar: true,
             is_auditor: true,
             requester: Requester {

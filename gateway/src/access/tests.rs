@@ -50,6 +50,9 @@ impl Views for Double {
     async fn transfer(&self, _: &TransferId) -> Result<Option<Arc<Transfer>>, StoreError> {
         Err(StoreError::NotFound)
     }
+    async fn link(&self, _: &Hash) -> Result<Option<TransferId>, StoreError> {
+        Err(StoreError::NotFound)
+    }
     async fn invite(&self, _: &InviteId) -> Result<Option<Arc<Invite>>, StoreError> {
         Err(StoreError::NotFound)
     }

@@ -21,6 +21,8 @@ use super::{
     StoredPart, Transfer, opening, sealing, statements, uploading,
 };
 
+pub(crate) mod links;
+
 /// When the tests begin, unix seconds.
 pub(crate) const NOW: u64 = 1_800_000_000;
 
@@ -242,7 +244,7 @@ impl Clinic {
     }
 
     pub(crate) fn transfer(&self, id: TransferId) -> Option<Arc<Transfer>> {
-        self.state.transfers().find(|t| t.id == id).cloned()
+        self.state.load(&[Key::Transfer(id)]).shared_transfer(&id)
     }
 
     /// How far the provider has come with a transfer.

@@ -37,8 +37,8 @@ pub fn hold(loaded: &Loaded, at: Stamp, id: &TransferId, by: &Requester) -> Deci
 /// again when it is recorded.
 ///
 /// # Errors
-/// `not_found` for all but the sender; `seal_refused` for another share; `conflict` when it is not held; `expired`, `revoked`,
-/// `limit_reached` when it has ended.
+/// `not_found` for all but the sender; `seal_refused` for another share; `conflict` when it needs none; `expired`, `revoked`,
+/// `limit_reached` when it has ended. One that is not held, or no more, takes its share again: the sender may repeat the request.
 pub fn check_rearm(transfer: Option<&Transfer>, sender: &Label, share: &[u8; 32], now: u64) -> Result<(), Refusal> {
     let transfer = transfer.filter(|t| t.sender == *sender).ok_or(ProblemKind::NotFound)?;
     let sealed = transfer.sealed.as_ref().ok_or(ProblemKind::NotFound)?;
@@ -46,8 +46,7 @@ pub fn check_rearm(transfer: Option<&Transfer>, sender: &Label, share: &[u8; 32]
     let is_share = constant_time_eq(commit.as_bytes(), &share_commit(share));
     ensure(is_share, sealpost_proto::sealed::Reason::Share)?;
     match transfer.state(now) {
-        TransferState::Held => Ok(()),
-        TransferState::Available => Err(ProblemKind::Conflict.into()),
+        TransferState::Held | TransferState::Available => Ok(()),
         TransferState::Expired => Err(ProblemKind::Expired.into()),
         TransferState::Revoked => Err(ProblemKind::Revoked.into()),
         TransferState::Used => Err(ProblemKind::LimitReached.into()),
@@ -66,7 +65,11 @@ pub fn rearm(
     share: &[u8; 32],
     by: &Requester,
 ) -> Decision<()> {
-    check_rearm(loaded.transfer(id), sender, share, at.seconds())?;
+    let transfer = loaded.transfer(id);
+    check_rearm(transfer, sender, share, at.seconds())?;
+    if transfer.is_some_and(|t| t.held_at.is_none()) {
+        return Ok(((), Effects::none()));
+    }
     let change = Change::TransferRearmed {
         transfer: *id,
         at: at.seconds(),

@@ -1,22 +1,24 @@
 //! Redeeming a link: somebody without an account proves to know its words or secret (security.md 4.1).
 //!
 //! Whoever does not prove it learns nothing: not whether the link exists, nor whether it has ended. Wrong tries are written down
-//! and slow the next; whoever proves it gets the exact reason when nothing can be opened.
+//! and slow the next; whoever proves it gets the exact reason when nothing can be opened. What a link's holder is shown of the
+//! directory is the chain of its sender alone.
 
 use sealpost_proto::api::MAX_LIVE_OPENINGS;
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::encoding::hex;
 use sealpost_proto::id::{Hash, Label, OpeningId, PublicKey, TransferId};
+use sealpost_proto::key::{Body, SignedStatement, StatementType};
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 use zeroize::Zeroizing;
 
 use super::decision::{Data, Decision, Effects, Refusal, Requester, Stamp, ensure, object};
-use super::link::Link;
+use super::link::{Link, Tries};
 use super::opening::check_state;
 use super::sealed::Sealed;
 use super::transfer::{Opener, Opening, Transfer};
-use super::{Change, Loaded};
+use super::{Change, Loaded, LoggedStatement, Organisation};
 
 /// A signed request to redeem a link.
 #[derive(Clone)]
@@ -55,6 +57,60 @@ pub struct LinkRelease {
     pub sealed: Sealed,
 }
 
+/// Why nothing was released to somebody with a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denied {
+    /// The reason.
+    pub refusal: Refusal,
+    /// Seconds after which to try again, for `link_delayed`; else 0.
+    pub wait: u64,
+}
+
+impl Denied {
+    fn because(kind: ProblemKind) -> Self {
+        Self {
+            refusal: kind.into(),
+            wait: 0,
+        }
+    }
+
+    /// Whether the proof was wrong, or not even looked at.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        matches!(
+            self.refusal.kind,
+            ProblemKind::LinkRefused | ProblemKind::LinkDelayed | ProblemKind::LinkLocked
+        )
+    }
+}
+
+/// Refuses a try that comes too early or too late at `now` (unix seconds), before its proof is looked at. Links that do not exist
+/// are asked for in the same way.
+///
+/// # Errors
+/// `link_delayed`, `link_locked`.
+pub fn check_tries(tries: &Tries, now: u64) -> Result<(), Denied> {
+    tries.check(now).map_err(|kind| Denied {
+        refusal: kind.into(),
+        wait: match kind {
+            ProblemKind::LinkDelayed => tries.free_at().saturating_sub(now),
+            _ => 0,
+        },
+    })
+}
+
+/// What somebody is told about a link that does not exist. Counts the try.
+#[must_use]
+pub fn deny_unknown(tries: &mut Tries, now: u64) -> Denied {
+    match check_tries(tries, now) {
+        Err(denied) => denied,
+        Ok(()) => {
+            tries.fail(now);
+            Denied::because(ProblemKind::LinkRefused)
+        }
+    }
+}
+
 /// Makes an opening, repeats a live one of the same key, or refuses. A refusal can have effects (a wrong try is written down), so
 /// it is the outcome.
 ///
@@ -66,13 +122,13 @@ pub fn redeem(
     at: Stamp,
     command: &RedeemCommand,
     by: &Requester,
-) -> Decision<Result<LinkRelease, Refusal>> {
+) -> Decision<Result<LinkRelease, Denied>> {
     let now = at.seconds();
     let transfer = loaded.transfer(&command.transfer).ok_or(ProblemKind::LinkRefused)?;
     let link = transfer.links.get(&command.link).ok_or(ProblemKind::LinkRefused)?;
     let sealed = transfer.sealed.as_ref().ok_or(ProblemKind::LinkRefused)?;
-    if let Err(kind) = link.tries.check(now) {
-        return Ok((Err(kind.into()), refused(command, by, kind)));
+    if let Err(denied) = check_tries(&link.tries, now) {
+        return Ok((Err(denied), refused(command, by, denied.refusal)));
     }
     if !link.is_auth(&command.auth) {
         let change = Change::LinkFailed {
@@ -80,9 +136,10 @@ pub fn redeem(
             link: command.link,
             at: now,
         };
-        let mut effects = refused(command, by, ProblemKind::LinkRefused);
+        let denied = Denied::because(ProblemKind::LinkRefused);
+        let mut effects = refused(command, by, denied.refusal);
         effects.changes.push(change);
-        return Ok((Err(ProblemKind::LinkRefused.into()), effects));
+        return Ok((Err(denied), effects));
     }
     match opened(transfer, link, command, now) {
         Ok((change, event, opened_at)) => {
@@ -100,7 +157,7 @@ pub fn redeem(
             let leaf = by.did(event, object::link(&command.link), data);
             Ok((Ok(release), Effects::one(change, leaf)))
         }
-        Err(refusal) => Ok((Err(refusal), refused(command, by, refusal.kind))),
+        Err(refusal) => Ok((Err(Denied { refusal, wait: 0 }), refused(command, by, refusal))),
     }
 }
 
@@ -113,6 +170,10 @@ fn opened(
 ) -> Result<(Change, EventType, u64), Refusal> {
     ensure(!link.is_burned, ProblemKind::Revoked)?;
     check_state(transfer, now)?;
+    // A key is drawn for one link, so that it names one visitor.
+    let opener = transfer.opener_of(&command.device);
+    let is_own_key = opener.is_none_or(|opener| opener == Opener::Link(command.link));
+    ensure(is_own_key, ProblemKind::Conflict)?;
     if let Some(opening) = transfer.openings.get(&command.opening) {
         let is_own = opening.device == command.device && opening.opener == Opener::Link(command.link);
         ensure(is_own && opening.is_live(now), ProblemKind::Conflict)?;
@@ -137,10 +198,10 @@ fn opened(
     Ok((change, EventType::LinkRedeemed, now))
 }
 
-fn refused(command: &RedeemCommand, by: &Requester, kind: ProblemKind) -> Effects {
+fn refused(command: &RedeemCommand, by: &Requester, refusal: Refusal) -> Effects {
     Effects {
         changes: Vec::new(),
-        leaves: vec![by.was_refused(EventType::LinkFailed, object::link(&command.link), kind.into())],
+        leaves: vec![by.was_refused(EventType::LinkFailed, object::link(&command.link), refusal)],
     }
 }
 
@@ -202,4 +263,59 @@ fn own_link<'a>(
     let transfer = transfer.ok_or(ProblemKind::NotFound)?;
     let link = transfer.links.get(hash).ok_or(ProblemKind::NotFound)?;
     Ok((transfer, link))
+}
+
+/// The statements from which somebody without the directory sees whose device a transfer's sender has, in the order of the
+/// directory: the organisation's, those of the registrars who signed for the sender, and the sender's own.
+#[must_use]
+pub fn chain_of(organisation: &Organisation, sender: &Label) -> Vec<String> {
+    let of = |kind| statements_of(organisation, kind);
+    let line = format!("label {sender}");
+    let is_senders = |s: &LoggedStatement| s.text.lines().any(|text| text == line);
+    let registrars: Vec<PublicKey> = of(StatementType::Member)
+        .filter(|s| is_senders(s))
+        .flat_map(|s| registrar_keys(&s.text))
+        .collect();
+    let labels: Vec<Label> = of(StatementType::Registrar)
+        .filter_map(|s| registrar_of(&s.text))
+        .filter(|(key, _)| registrars.contains(key))
+        .map(|(_, label)| label)
+        .collect();
+    let is_of_registrar = |s: &LoggedStatement| {
+        let line = |label: &Label| format!("label {label}");
+        labels
+            .iter()
+            .any(|label| s.text.lines().any(|text| text == line(label)))
+    };
+    let is_needed = |s: &LoggedStatement| match s.kind {
+        StatementType::Org => true,
+        StatementType::Registrar => is_of_registrar(s),
+        StatementType::Member | StatementType::Device => is_senders(s),
+        StatementType::Revoke => false,
+    };
+    let needed = organisation.statements.iter().filter(|s| is_needed(s));
+    needed.map(|s| s.text.clone()).collect()
+}
+
+fn statements_of(organisation: &Organisation, kind: StatementType) -> impl Iterator<Item = &LoggedStatement> {
+    let statements = organisation.statements.iter().map(AsRef::as_ref);
+    statements.filter(move |s: &&LoggedStatement| s.kind == kind)
+}
+
+/// Keys of the registrars whose signatures a statement has.
+fn registrar_keys(text: &str) -> Vec<PublicKey> {
+    let Ok(signed) = text.parse::<SignedStatement>() else {
+        return Vec::new();
+    };
+    let signatures = signed.note().signatures().iter();
+    signatures.filter_map(|signature| signature.key_of("rk")).collect()
+}
+
+/// The key that a `registrar` statement names, and whose it is.
+fn registrar_of(text: &str) -> Option<(PublicKey, Label)> {
+    let signed: SignedStatement = text.parse().ok()?;
+    match (&signed.statement().body, signed.statement().label) {
+        (Body::Registrar { key, .. }, Some(label)) => Some((*key, label)),
+        _ => None,
+    }
 }

@@ -231,10 +231,25 @@ impl Transfer {
         self.sealed.as_ref()?.recipients.iter().find(|r| r.label == *label)
     }
 
-    /// Whether this device has an opening of it that is live at `now` (unix seconds), as reading the stored bytes needs.
+    /// Whether this device of this opener has an opening of it that is live at `now` (unix seconds), as reading the stored bytes
+    /// needs.
     #[must_use]
-    pub fn is_open_to(&self, device: &PublicKey, now: u64) -> bool {
-        self.openings.values().any(|o| o.device == *device && o.is_live(now))
+    pub fn is_open_to(&self, opener: &Opener, device: &PublicKey, now: u64) -> bool {
+        let is_own = |o: &Opening| o.opener == *opener && o.device == *device;
+        self.openings.values().any(|o| is_own(o) && o.is_live(now))
+    }
+
+    /// Who made the openings of this device; none if it has none.
+    #[must_use]
+    pub fn opener_of(&self, device: &PublicKey) -> Option<Opener> {
+        let mut own = self.openings.values().filter(|o| o.device == *device);
+        own.next().map(|opening| opening.opener)
+    }
+
+    /// Whether its share has to be destroyed and was not yet.
+    #[must_use]
+    pub fn awaits_destruction(&self) -> bool {
+        self.shredded.is_some_and(|shredded| shredded.destroyed_at.is_none())
     }
 
     /// How many live openings this device has of it at `now` (unix seconds).
@@ -369,7 +384,9 @@ impl Transfer {
                 device,
                 at,
                 ..
-            } => self.open(*opening, Opening::new(Opener::Link(*link), *device, *at, true)),
+            } if self.links.contains_key(link) => {
+                self.open(*opening, Opening::new(Opener::Link(*link), *device, *at, true));
+            }
             Change::LinkFailed { link, at, .. } => return self.change_link(link, |link| link.tries.fail(*at)),
             Change::LinkRearmed { link, .. } => return self.change_link(link, |link| link.tries = Tries::default()),
             Change::LinkBurned { link, .. } => return self.change_link(link, |link| link.is_burned = true),

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use sealpost_proto::api::{MAX_JSON_BODY, MAX_NEWCOMER_BODY, MAX_OPEN_BODY, MAX_SEAL_BODY, OpenRequest};
+use sealpost_proto::api::{
+    MAX_JSON_BODY, MAX_LINK_BODY, MAX_NEWCOMER_BODY, MAX_OPEN_BODY, MAX_SEAL_BODY, OpenRequest, ReceiptRequest,
+};
+use sealpost_proto::id::TransferId;
 use sealpost_proto::problem::ProblemKind;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,7 +25,7 @@ use crate::service::Service;
 
 /// All bodies that are in memory at once, in KiB: those of members, and those of strangers, who take no member's room.
 const MEMBERS_ROOM: usize = 128 << 10;
-const NEWCOMERS_ROOM: usize = 4 << 10;
+const STRANGERS_ROOM: usize = 4 << 10;
 
 /// Time for which a request waits for room.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,14 +56,14 @@ pub struct Api {
 #[derive(Debug, Clone)]
 pub struct BodyRoom {
     members: Arc<Semaphore>,
-    newcomers: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
 }
 
 impl Default for BodyRoom {
     fn default() -> Self {
         Self {
             members: Arc::new(Semaphore::new(MEMBERS_ROOM)),
-            newcomers: Arc::new(Semaphore::new(NEWCOMERS_ROOM)),
+            strangers: Arc::new(Semaphore::new(STRANGERS_ROOM)),
         }
     }
 }
@@ -70,8 +74,8 @@ impl BodyRoom {
     /// # Errors
     /// `unavailable` if there is none in time.
     async fn take(&self, action: Action, len: u64) -> Result<OwnedSemaphorePermit, ProblemKind> {
-        let room = if is_newcomers(action) {
-            &self.newcomers
+        let room = if is_strangers(action) {
+            &self.strangers
         } else {
             &self.members
         };
@@ -112,6 +116,28 @@ impl Api {
         self.admit_json_of(request, action, json_limit(action)).await
     }
 
+    /// A request without a body for what an opening of this transfer gives.
+    pub(super) async fn admit_opener(
+        &self,
+        request: Request,
+        transfer: Option<&TransferId>,
+    ) -> Result<Grant, ApiError> {
+        let (parts, _) = request.into_parts();
+        Ok(self.recognise_opener(&parts, transfer).await?.without_digest()?)
+    }
+
+    /// A receipt for an opening of this transfer.
+    pub(super) async fn admit_receipt(
+        &self,
+        request: Request,
+        transfer: Option<&TransferId>,
+    ) -> Result<WithJson<ReceiptRequest>, ApiError> {
+        let (parts, body) = request.into_parts();
+        check_head(&parts, JSON)?;
+        let admitted = self.recognise_opener(&parts, transfer).await?;
+        WithJson::of(self.body_of(admitted, body, Action::Open, MAX_JSON_BODY).await?)
+    }
+
     /// A request to open: what it says is kept, so it is short.
     pub(super) async fn admit_open(&self, request: Request) -> Result<WithJson<OpenRequest>, ApiError> {
         self.admit_json_of(request, Action::Open, MAX_OPEN_BODY).await
@@ -123,13 +149,7 @@ impl Api {
         action: Action,
         limit: usize,
     ) -> Result<WithJson<T>, ApiError> {
-        let WithBody { grant, body, room } = self.admit_body(request, action, JSON, limit).await?;
-        Ok(WithJson {
-            grant,
-            value: json(&body)?,
-            signed: body,
-            _room: room,
-        })
+        WithJson::of(self.admit_body(request, action, JSON, limit).await?)
     }
 
     /// A request to seal.
@@ -154,12 +174,18 @@ impl Api {
         limit: usize,
     ) -> Result<WithBody, ApiError> {
         let (parts, body) = request.into_parts();
-        check_media_type(&parts, media_type)?;
-        // No route with a body has a query; an opening's would be kept with its signature base.
-        if parts.uri.query().is_some_and(|query| !query.is_empty()) {
-            return Err(ProblemKind::BadRequest.into());
-        }
+        check_head(&parts, media_type)?;
         let admitted = self.recognise(&parts, action).await?;
+        self.body_of(admitted, body, action, limit).await
+    }
+
+    async fn body_of(
+        &self,
+        admitted: Admitted,
+        body: Body,
+        action: Action,
+        limit: usize,
+    ) -> Result<WithBody, ApiError> {
         let stated = admitted.content_length().ok_or(ProblemKind::LengthRequired)?;
         if stated > limit as u64 {
             return Err(ProblemKind::TooLarge.into());
@@ -175,33 +201,71 @@ impl Api {
     }
 
     async fn recognise(&self, parts: &Parts, action: Action) -> Result<Admitted, ApiError> {
-        let head = Head {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query: parts.uri.query().unwrap_or_default(),
-            headers: &parts.headers,
-        };
-        let peer = parts.extensions.get::<Peer>().map(Peer::truncated);
-        let req_id = parts.extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
+        let (head, peer, req_id) = asked(parts);
         let admitted = match action {
-            _ if is_newcomers(action) => self.gatekeeper.welcome(&head, action, peer, req_id),
+            _ if is_strangers(action) => self.gatekeeper.welcome(&head, action, peer, req_id),
             _ => self.gatekeeper.admit(&head, action, peer, req_id).await,
         };
         Ok(admitted?)
     }
+
+    /// A path that names no transfer has no opening: only a device of the directory gets as far as to hear that.
+    async fn recognise_opener(&self, parts: &Parts, transfer: Option<&TransferId>) -> Result<Admitted, ApiError> {
+        let Some(transfer) = transfer else {
+            return self.recognise(parts, Action::Open).await;
+        };
+        let (head, peer, req_id) = asked(parts);
+        Ok(self.gatekeeper.admit_opener(&head, transfer, peer, req_id).await?)
+    }
 }
 
-/// Whether somebody whom no statement names yet may ask for it.
-fn is_newcomers(action: Action) -> bool {
-    matches!(action, Action::Found | Action::Enrol)
+impl<T: DeserializeOwned> WithJson<T> {
+    fn of(WithBody { grant, body, room }: WithBody) -> Result<Self, ApiError> {
+        Ok(Self {
+            grant,
+            value: json(&body)?,
+            signed: body,
+            _room: room,
+        })
+    }
+}
+
+/// What of a request its signature covers, where it came from, and its id.
+fn asked(parts: &Parts) -> (Head<'_>, Option<String>, &str) {
+    let head = Head {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &parts.headers,
+    };
+    let peer = parts.extensions.get::<Peer>().map(Peer::truncated);
+    let req_id = parts.extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
+    (head, peer, req_id)
+}
+
+/// Whether somebody whom no statement names may ask for it.
+fn is_strangers(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Found | Action::Enrol | Action::LookUpLink | Action::RedeemLink
+    )
 }
 
 /// Longest JSON body, in bytes.
 fn json_limit(action: Action) -> usize {
-    if is_newcomers(action) {
-        MAX_NEWCOMER_BODY
-    } else {
-        MAX_JSON_BODY
+    match action {
+        Action::LookUpLink | Action::RedeemLink => MAX_LINK_BODY,
+        Action::Found | Action::Enrol => MAX_NEWCOMER_BODY,
+        _ => MAX_JSON_BODY,
+    }
+}
+
+/// No route with a body has a query; an opening's would be kept with its signature base.
+fn check_head(parts: &Parts, media_type: &str) -> Result<(), ProblemKind> {
+    check_media_type(parts, media_type)?;
+    match parts.uri.query() {
+        None | Some("") => Ok(()),
+        Some(_) => Err(ProblemKind::BadRequest),
     }
 }
 
@@ -222,8 +286,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn strangers_take_no_room_of_members_and_nobody_waits_for_ever() {
         let room = BodyRoom::default();
-        let whole = room.take(Action::Enrol, (NEWCOMERS_ROOM as u64) << 10).await.unwrap();
-        for action in [Action::Enrol, Action::Found] {
+        let whole = room.take(Action::Enrol, (STRANGERS_ROOM as u64) << 10).await.unwrap();
+        for action in [Action::Enrol, Action::Found, Action::LookUpLink, Action::RedeemLink] {
             assert_eq!(room.take(action, 1).await.err(), Some(ProblemKind::Unavailable));
         }
         let members = room.take(Action::Send, (MEMBERS_ROOM as u64) << 10).await.unwrap();

@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use sealpost_proto::api::{OpenResponse, ReceiptRequest, ReceiptResponse};
+use sealpost_proto::api::{OpenResponse, ReceiptResponse};
+use sealpost_proto::id::TransferId;
 
 use super::Api;
 use super::admit::WithJson;
 use super::object;
 use super::problem::ApiError;
 use super::transfers::TransferPath;
-use crate::access::Action;
 use crate::service::Wanted;
 
 pub(super) async fn open(
@@ -29,7 +29,7 @@ pub(super) async fn receipts(
     path: TransferPath,
     request: Request,
 ) -> Result<Json<ReceiptResponse>, ApiError> {
-    let WithJson { grant, value, .. } = api.admit_json::<ReceiptRequest>(request, Action::Open).await?;
+    let WithJson { grant, value, .. } = api.admit_receipt(request, id_of(&path)).await?;
     Ok(Json(api.service.take_receipt(&grant, path?.0, value).await?))
 }
 
@@ -52,7 +52,11 @@ async fn stored(
     wanted: Wanted,
 ) -> Result<Response, ApiError> {
     let range = request.headers().get(http::header::RANGE).cloned();
-    let grant = api.admit(request, Action::Open).await?;
+    let grant = api.admit_opener(request, id_of(&path)).await?;
     let found = api.service.object(&grant, &path?.0, wanted).await?;
     object::answer(found, range.as_ref())
+}
+
+fn id_of(path: &TransferPath) -> Option<&TransferId> {
+    path.as_ref().ok().map(|path| &path.0)
 }

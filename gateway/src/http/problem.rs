@@ -88,6 +88,7 @@ impl ApiError {
             },
             retry_after: match self {
                 Self::Access(AccessError::TooManyRequests { wait }) => Some(wait.0),
+                Self::Service(service::Error::Delayed { wait }) => Some(*wait),
                 _ => None,
             },
         }

@@ -3,11 +3,11 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post, put};
+use axum::routing::{get, patch, post, put};
 
 use super::limits::limit_rate;
 use super::middleware::{deadline, frame, limit_head, security_headers};
-use super::{Api, audit, directory, enrolment, openings, org, problem, seal, transfers, uploads};
+use super::{Api, audit, directory, enrolment, links, openings, org, page, problem, seal, transfers, uploads};
 
 /// The router of the API.
 pub fn router(api: Api) -> Router {
@@ -27,7 +27,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/directory/leaves", get(directory::leaves))
         .route("/v1/directory/addresses", get(directory::addresses))
         .route("/v1/transfers", post(uploads::announce).get(transfers::sent))
-        .route("/v1/transfers/{id}", get(transfers::transfer))
+        .route("/v1/transfers/{id}", get(transfers::transfer).delete(transfers::revoke))
+        .route("/v1/transfers/{id}/rearm", post(transfers::rearm))
         .route("/v1/transfers/{id}/parts", get(uploads::parts))
         .route("/v1/inbox", get(transfers::inbox))
         .route("/v1/transfers/{id}/open", post(openings::open))
@@ -35,6 +36,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/transfers/{id}/leaves", get(openings::leaves))
         .route("/v1/transfers/{id}/manifest", get(openings::manifest))
         .route("/v1/transfers/{id}/payload", get(openings::payload))
+        .route("/v1/links/lookup", post(links::lookup))
+        .route("/v1/links/redeem", post(links::redeem))
+        .route("/v1/links/{hash}", patch(links::patch).delete(links::burn))
+        .route("/l", get(page::link))
+        .route("/l/{id}", get(page::link))
+        // As some mail gateways write the `#` of a link.
+        .route("/l%23{id}", get(page::link))
         .route("/v1/audit/checkpoint", get(audit::checkpoint))
         .route("/v1/audit/leaves", get(audit::leaves))
         .layer(from_fn_with_state(api.clone(), deadline));

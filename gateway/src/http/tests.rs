@@ -35,10 +35,14 @@ use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
 use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
 use crate::store::ledger::{Ledger, transact};
+use crate::store::share::ShareStore;
+use crate::worker::{Position, ShareShredder};
 
 mod idempotency;
 mod limits;
+mod links;
 mod races;
+mod revoking;
 
 const ID: TransferId = TransferId::from_bytes([1; 16]);
 const AUTHORITY: &str = "gw.example:8443";
@@ -49,6 +53,31 @@ struct Fixed;
 impl Clock for Fixed {
     fn now_millis(&self) -> u64 {
         NOW * 1000
+    }
+}
+
+/// A clock that a test sets, unix milliseconds.
+#[derive(Debug)]
+struct Settable(AtomicU64);
+
+impl Settable {
+    fn pass(&self, seconds: u64) {
+        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Settable {
+    fn now_millis(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct NotNoted;
+
+#[async_trait]
+impl Position for NotNoted {
+    async fn note(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -78,6 +107,8 @@ struct House {
     clinic: Clinic,
     third: Person,
     ledger: Arc<EmbeddedLedger>,
+    shares: Arc<EmbeddedShares>,
+    clock: Arc<Settable>,
     nonce: AtomicU64,
     _root: tempfile::TempDir,
 }
@@ -143,7 +174,8 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
     let root = tempfile::tempdir().unwrap();
     let data = PrivateFolder::open(&root.path().join("data")).unwrap();
     let ring = PrivateFolder::open(&root.path().join("ring")).unwrap();
-    let (clock, random) = (Arc::new(Fixed), Arc::new(SystemRandom));
+    let clock = Arc::new(Settable(AtomicU64::new(NOW * 1000)));
+    let random = Arc::new(SystemRandom);
     let ledger = EmbeddedLedger::open(&data, "1", clock.clone(), random.clone()).unwrap();
     let ledger = Arc::new(ledger);
     found(&ledger, &clinic, &third).await;
@@ -158,11 +190,14 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
         gateway: clinic.gateway.clone(),
         log_key: clinic.log_key.clone(),
     };
+    let shares = Arc::new(EmbeddedShares::open(&data, &ring, random).unwrap());
+    let shredder = ShareShredder::new(ledger.clone(), ledger.clone(), shares.clone(), Arc::new(NotNoted));
     let service = Service::new(Ports {
         ledger: ledger.clone(),
         views: ledger.clone(),
         blobs: over(Arc::new(FsBlobs::open(&data).unwrap())),
-        shares: Arc::new(EmbeddedShares::open(&data, &ring, random).unwrap()),
+        shares: shares.clone(),
+        shredder: Arc::new(shredder),
         checkpoints: Arc::new(NoCheckpoints),
         setup: Arc::new(Closed),
         clock: clock.clone(),
@@ -175,7 +210,7 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
     });
     let api = Api {
         service,
-        gatekeeper: Arc::new(Gatekeeper::new(settings, ledger.clone(), ledger.clone(), clock)),
+        gatekeeper: Arc::new(Gatekeeper::new(settings, ledger.clone(), ledger.clone(), clock.clone())),
         limits: Limits {
             deadline: Duration::from_secs(30),
             addresses: Arc::new(AddressLimits::new(bounds.addresses, Arc::new(Fixed))),
@@ -188,6 +223,8 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
         clinic,
         third,
         ledger,
+        shares,
+        clock,
         nonce: AtomicU64::new(0),
         _root: root,
     }
@@ -205,7 +242,11 @@ async fn found(ledger: &EmbeddedLedger, clinic: &Clinic, third: &Person) {
         owner: clinic.admin.label,
     };
     let taken = texts.into_iter().map(|text| Change::StatementTaken { text });
-    let changes: Vec<Change> = std::iter::once(founded).chain(taken).collect();
+    let bound = [&clinic.admin, &clinic.provider, third].map(|person| Change::AddressBound {
+        label: person.label,
+        address: person.address.clone(),
+    });
+    let changes: Vec<Change> = std::iter::once(founded).chain(taken).chain(bound).collect();
     let decide = move |_: &_, _| {
         let changes = changes.clone();
         (
@@ -224,11 +265,12 @@ impl House {
         let number = u128::from(self.nonce.fetch_add(1, Ordering::SeqCst));
         let nonce = number.to_be_bytes();
         let seen = format!("gw/directory 0 {}", sealpost_proto::encoding::base64(&tree_head(&[])));
-        let has_body = ask.method != "GET";
-        let digest = (ask.method == "POST").then(|| content_digest(&ask.body));
+        let has_body = !matches!(ask.method, "GET" | "DELETE");
+        let has_digest = matches!(ask.method, "POST" | "PATCH");
+        let digest = has_digest.then(|| content_digest(&ask.body));
         let length = has_body.then(|| ask.body.len().to_string());
         let key = uuid::Uuid::from_u128(ask.key.unwrap_or(number)).to_string();
-        let key = (ask.method == "POST").then_some(key.as_str());
+        let key = has_digest.then_some(key.as_str());
         let root = ask.part_root.as_ref().map(http_signature::part_root);
         let covered = http_signature::Request {
             method: ask.method,
@@ -241,7 +283,7 @@ impl House {
             idempotency_key: key,
             part_root: root.as_deref(),
         };
-        let signature = http_signature::sign(&covered, by, NOW, nonce).unwrap();
+        let signature = http_signature::sign(&covered, by, self.clock.now_millis() / 1000, nonce).unwrap();
         let separator = if ask.query.is_empty() { "" } else { "?" };
         let mut request = Request::builder()
             .method(ask.method)

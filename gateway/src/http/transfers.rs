@@ -1,13 +1,14 @@
-//! `GET /v1/inbox`, `GET /v1/transfers`, `GET /v1/transfers/{id}`.
+//! `GET /v1/inbox`, `GET /v1/transfers`, `GET` and `DELETE /v1/transfers/{id}`, `POST /v1/transfers/{id}/rearm`.
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
-use sealpost_proto::api::{TransferSummary, TransfersResponse};
+use sealpost_proto::api::{RearmRequest, StateResponse, TransferSummary, TransfersResponse};
 use sealpost_proto::id::TransferId;
 use serde::Deserialize;
 
 use super::Api;
+use super::admit::WithJson;
 use super::problem::ApiError;
 use crate::access::Action;
 
@@ -51,4 +52,22 @@ pub(super) async fn transfer(
 ) -> Result<Json<TransferSummary>, ApiError> {
     let grant = api.admit(request, Action::ReadTransfers).await?;
     Ok(Json(api.service.transfer(&grant, &path?.0).await?))
+}
+
+pub(super) async fn revoke(
+    State(api): State<Api>,
+    path: TransferPath,
+    request: Request,
+) -> Result<Json<StateResponse>, ApiError> {
+    let grant = api.admit(request, Action::Revoke).await?;
+    Ok(Json(api.service.revoke(&grant, path?.0).await?))
+}
+
+pub(super) async fn rearm(
+    State(api): State<Api>,
+    path: TransferPath,
+    request: Request,
+) -> Result<Json<StateResponse>, ApiError> {
+    let WithJson { grant, value, .. } = api.admit_json::<RearmRequest>(request, Action::Rearm).await?;
+    Ok(Json(api.service.rearm(&grant, path?.0, value).await?))
 }

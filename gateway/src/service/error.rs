@@ -15,6 +15,12 @@ pub enum Error {
     /// A rule refused it.
     #[error("refused: {}", .0.kind.name())]
     Refused(Refusal),
+    /// A link was tried too often in a short time.
+    #[error("refused: link_delayed")]
+    Delayed {
+        /// Seconds after which to try again.
+        wait: u64,
+    },
     /// The record cannot be made durable; nothing was changed.
     #[error("the record cannot be written")]
     Audit(#[source] StoreError),
@@ -29,6 +35,7 @@ impl Error {
     pub fn kind(&self) -> ProblemKind {
         match self {
             Self::Refused(refusal) => refusal.kind,
+            Self::Delayed { .. } => ProblemKind::LinkDelayed,
             Self::Audit(_) => ProblemKind::AuditUnavailable,
             Self::Store(StoreError::Unavailable(source)) if is_full(source) => ProblemKind::StorageFull,
             Self::Store(StoreError::Unavailable(_)) => ProblemKind::Unavailable,
@@ -42,7 +49,7 @@ impl Error {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Refused(refusal) => refusal.reason,
-            Self::Audit(_) | Self::Store(_) => None,
+            Self::Delayed { .. } | Self::Audit(_) | Self::Store(_) => None,
         }
     }
 }

@@ -11,35 +11,45 @@ mod enrolment;
 mod envelope;
 mod error;
 mod founding;
+mod guesses;
+mod links;
 mod object;
 mod opening;
 mod ports;
+mod rearming;
 mod record;
+mod revoking;
 mod sealing;
 mod transfers;
 mod uploads;
 
 pub use error::Error;
 pub use object::{Piece, StoredObject, Wanted};
-pub use ports::{Checkpoints, Identity, Limits, Ports, SetupDoor};
+pub use ports::{Checkpoints, Identity, Limits, Ports, SetupDoor, Shredder};
 pub use uploads::PartUpload;
 
 use std::sync::Arc;
 
 use sealpost_proto::api::Info;
 
+use self::guesses::Guesses;
+
 /// The use cases over their ports. Clones share everything.
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "the ports it holds have none")]
 pub struct Service {
     ports: Arc<Ports>,
+    guesses: Arc<Guesses>,
 }
 
 impl Service {
     /// The use cases over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        Self { ports: Arc::new(ports) }
+        Self {
+            ports: Arc::new(ports),
+            guesses: Arc::default(),
+        }
     }
 
     /// Whom one talks to; for everybody.

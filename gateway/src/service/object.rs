@@ -87,9 +87,9 @@ impl Service {
     /// `not_found` for everybody else.
     pub async fn object(&self, grant: &Grant, id: &TransferId, wanted: Wanted) -> Result<StoredObject, Error> {
         grant.for_action(Action::Open)?;
-        let device = grant.member()?;
+        let (opener, _) = grant.opener()?;
         let transfer = self.ports.views.transfer(id).await?;
-        let transfer = transfer.filter(|t| t.is_open_to(&device.key, self.now()));
+        let transfer = transfer.filter(|t| t.is_open_to(&opener, &grant.device(), self.now()));
         let pieces = transfer.and_then(|t| Some(pieces(&t, t.sealed.as_ref()?, wanted)));
         let pieces = pieces.ok_or(ProblemKind::NotFound)?;
         let len = pieces.iter().map(|piece| piece.len).sum();

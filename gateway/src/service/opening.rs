@@ -6,16 +6,16 @@ use sealpost_proto::id::TransferId;
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::receipt::SignedReceipt;
-use sealpost_proto::sealed::Block;
+use sealpost_proto::sealed::{Block, Stanza};
 use std::sync::Arc;
 
 use super::envelope::{self, Field};
 use super::record::Refused;
 use super::{Error, Service};
 use crate::access::{Action, Grant};
-use crate::domain::opening::{self, OpenCommand, ReceiptCommand, Release};
+use crate::domain::opening::{self, OpenCommand, ReceiptCommand};
 use crate::domain::sealing::seal_hash;
-use crate::domain::{Key, Opener, Refusal, object};
+use crate::domain::{Key, Refusal, Sealed, object};
 use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::blob::BlobKey;
@@ -56,30 +56,35 @@ impl Service {
         Ok(OpenResponse {
             opening,
             expires_at: release.expires_at,
-            block: Base64(self.own_block(&id, &release).await?),
-            share: self.released_share(&id, &release, &witness).await?,
+            block: self
+                .block_of(&id, &release.sealed, |stanza| stanza.kid() == Some(&release.kid))
+                .await?,
+            share: self.released_share(&id, &release.sealed, &witness).await?,
         })
     }
 
-    /// The stanza block with everybody else's stanzas elided.
-    async fn own_block(&self, id: &TransferId, release: &Release) -> Result<Vec<u8>, Error> {
-        let sealed = &release.sealed;
+    /// The stanza block with every stanza elided but the caller's.
+    pub(super) async fn block_of(
+        &self,
+        id: &TransferId,
+        sealed: &Sealed,
+        is_callers: impl Fn(&Stanza) -> bool + Send,
+    ) -> Result<Base64, Error> {
         let (offset, len) = envelope::place(&sealed.envelope, Field::Block);
         let key = BlobKey::envelope(id, &seal_hash(&sealed.seal.0));
         let bytes = self.ports.blobs.get(&key, offset, len).await?;
         let block = Block::parse(&bytes);
         let block = block.map_err(|_| StoreError::Corrupt(format!("the stanza block of transfer {id}")))?;
-        Ok(block.elide_all_but(&release.kid).to_bytes())
+        Ok(Base64(block.elide(is_callers).to_bytes()))
     }
 
     /// The share, now that its release is durable.
-    async fn released_share(
+    pub(super) async fn released_share(
         &self,
         id: &TransferId,
-        release: &Release,
+        sealed: &Sealed,
         witness: &Committed,
     ) -> Result<Option<Base64>, Error> {
-        let sealed = &release.sealed;
         let Some(place) = ShareRef::of(*id, sealed.share_commit, sealed.expires_at) else {
             return Ok(None);
         };
@@ -100,7 +105,7 @@ impl Service {
         ended.map_or(Error::Store(StoreError::NotFound), Error::from)
     }
 
-    /// Takes a recipient's receipt and countersigns it.
+    /// Takes the receipt of a recipient or a visitor and countersigns it.
     ///
     /// # Errors
     /// `not_found` for strangers and unknown openings, `receipt_refused`.
@@ -122,14 +127,14 @@ impl Service {
                 .refuse(grant.keyed(), refused, ProblemKind::ReceiptRefused.into())
                 .await);
         };
-        let member = grant.member()?;
+        let (opener, identity) = grant.opener()?;
         let command = ReceiptCommand {
             transfer: id,
             opening: request.opening,
             receipt,
-            opener: Opener::Member(member.label),
-            device: member.key,
-            identity: member.identity,
+            opener,
+            device: grant.device(),
+            identity,
             now: self.now(),
         };
         refused.event = command.event().unwrap_or(refused.event);

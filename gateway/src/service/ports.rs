@@ -8,6 +8,7 @@ use sealpost_proto::id::GatewayId;
 use tokio::sync::{Notify, RwLock};
 
 use crate::clock::Clock;
+use crate::domain::Transfer;
 use crate::store::StoreError;
 use crate::store::blob::BlobStore;
 use crate::store::ledger::Ledger;
@@ -47,6 +48,14 @@ pub trait SetupDoor: Send + Sync {
     fn close(&self);
 }
 
+/// Destroys the share of a transfer that has ended, and records that it is done: the step that the sweep takes for one that
+/// expires.
+#[async_trait]
+pub trait Shredder: Send + Sync {
+    /// `Ok` only when the row is gone for good and the record of it is durable.
+    async fn destroy(&self, ended: &Transfer) -> Result<(), StoreError>;
+}
+
 /// Everything that the use cases need.
 #[expect(missing_debug_implementations, reason = "the ports in it have none")]
 pub struct Ports {
@@ -58,6 +67,8 @@ pub struct Ports {
     pub blobs: Arc<dyn BlobStore>,
     /// Release shares.
     pub shares: Arc<dyn ShareStore>,
+    /// Destroys shares at once.
+    pub shredder: Arc<dyn Shredder>,
     /// Checkpoints of both logs.
     pub checkpoints: Arc<dyn Checkpoints>,
     /// The setup secret.

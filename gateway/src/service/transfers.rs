@@ -55,19 +55,20 @@ impl Service {
         grant.for_action(Action::ReadTransfers)?;
         let label = grant.member()?.label;
         let transfer = self.ports.views.transfer(id).await?.filter(|t| t.is_party(&label));
-        let summary = transfer.and_then(|t| self.summary(&t, &label));
+        let summary = transfer.and_then(|t| self.summary(&t, Some(&label)));
         summary.ok_or_else(|| ProblemKind::NotFound.into())
     }
 
     fn answer(&self, page: &Page, viewer: &Label, limit: usize) -> TransfersResponse {
         let is_full = page.len() == limit;
         TransfersResponse {
-            transfers: page.iter().filter_map(|(_, t)| self.summary(t, viewer)).collect(),
+            transfers: page.iter().filter_map(|(_, t)| self.summary(t, Some(viewer))).collect(),
             next: page.last().map(|(position, _)| *position).filter(|_| is_full),
         }
     }
 
-    fn summary(&self, transfer: &Transfer, viewer: &Label) -> Option<TransferSummary> {
+    /// A sealed transfer as `viewer` sees it; a visitor sees nobody whom it is for.
+    pub(super) fn summary(&self, transfer: &Transfer, viewer: Option<&Label>) -> Option<TransferSummary> {
         let sealed = transfer.sealed.as_ref()?;
         Some(TransferSummary {
             transfer: transfer.id,
@@ -77,8 +78,8 @@ impl Service {
             public_label: sealed.public_label,
             state: transfer.state(self.now()),
             openings: sealed.openings,
-            recipients: transfer.recipient_states(viewer),
-            links: transfer.link_summaries(viewer),
+            recipients: viewer.map_or_else(Vec::new, |viewer| transfer.recipient_states(viewer)),
+            links: viewer.map_or_else(Vec::new, |viewer| transfer.link_summaries(viewer)),
         })
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sealpost_proto::id::{InviteId, Label, TransferId};
+use sealpost_proto::id::{Hash, InviteId, Label, TransferId};
 
 use super::StoreError;
 use crate::domain::{Invite, Organisation, Transfer};
@@ -21,6 +21,8 @@ pub trait Views: Send + Sync {
     async fn organisation(&self) -> Result<Arc<Organisation>, StoreError>;
     /// One transfer, in any state.
     async fn transfer(&self, id: &TransferId) -> Result<Option<Arc<Transfer>>, StoreError>;
+    /// The transfer that has a link with this hash of its id.
+    async fn link(&self, hash: &Hash) -> Result<Option<TransferId>, StoreError>;
     /// One invitation.
     async fn invite(&self, id: &InviteId) -> Result<Option<Arc<Invite>>, StoreError>;
     /// All invitations.

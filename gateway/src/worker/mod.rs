@@ -7,6 +7,7 @@ mod clock;
 mod garbage;
 mod hold;
 mod orphans;
+mod shredder;
 mod status;
 mod sweep;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 
 pub use clock::{ClockState, ClockWatch};
 pub use garbage::{Collected, Garbage};
-pub use status::SweepStatus;
 pub use hold::Hold;
-pub use sweep::{Position, Sweep, SweepError, SweepPorts};
+pub use shredder::{Position, ShareShredder};
+pub use status::SweepStatus;
+pub use sweep::{Sweep, SweepError, SweepPorts};

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::id::{GatewayId, Hash, TransferId};
 use sealpost_proto::log::{Actor, ActorKind};
@@ -13,6 +12,7 @@ use tokio::sync::{Mutex, Notify, RwLock};
 
 use super::clock::{ClockState, ClockWatch};
 use super::orphans::Orphans;
+use super::shredder::{Position, ShareShredder, share_ref};
 use super::status::SweepStatus;
 use crate::clock::Clock;
 use crate::domain::shredding::{self, Step};
@@ -29,14 +29,6 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Transfers taken at once.
 const BATCH: usize = 256;
-
-/// Notes how far the ledger is, outside the data folder, after a share was destroyed: so that a data folder from before is
-/// noticed at the next start.
-#[async_trait]
-pub trait Position: Send + Sync {
-    /// Notes it durably.
-    async fn note(&self) -> Result<(), StoreError>;
-}
 
 /// Everything that the sweep needs.
 #[expect(missing_debug_implementations, reason = "the ports in it have none")]
@@ -86,6 +78,7 @@ impl From<Refusal> for SweepError {
 #[expect(missing_debug_implementations, reason = "the ports it holds have none")]
 pub struct Sweep {
     ports: SweepPorts,
+    shredder: ShareShredder,
     by: Requester,
     orphans: Mutex<Orphans>,
 }
@@ -100,6 +93,12 @@ impl Sweep {
             dk: None,
         };
         Self {
+            shredder: ShareShredder::new(
+                Arc::clone(&ports.ledger),
+                Arc::clone(&ports.views),
+                Arc::clone(&ports.shares),
+                Arc::clone(&ports.position),
+            ),
             ports,
             by: Requester {
                 actor,
@@ -108,6 +107,12 @@ impl Sweep {
             },
             orphans: Mutex::new(Orphans::default()),
         }
+    }
+
+    /// The step that destroys a share, for whoever ends a transfer before its time.
+    #[must_use]
+    pub fn shredder(&self) -> ShareShredder {
+        self.shredder.clone()
     }
 
     /// Sweeps every minute and when woken, for as long as the gateway runs. A failure is logged and tried again.
@@ -192,7 +197,7 @@ impl Sweep {
         tracing::info!(transfer = %id, ?step, "sweeping");
         match step {
             Step::Shred => self.shred(*id).await,
-            Step::Destroy => self.destroy(&transfer).await,
+            Step::Destroy => Ok(self.shredder.destroy(&transfer).await?),
             Step::ReplaceKey => self.replace_key(&transfer, replaced).await,
             Step::Tidy => {
                 self.delete_superseded(&transfer).await?;
@@ -216,15 +221,6 @@ impl Sweep {
             .await?;
         failpoint::reach("shred-recorded");
         Ok(())
-    }
-
-    async fn destroy(&self, transfer: &Transfer) -> Result<(), SweepError> {
-        if let Some(share) = share_ref(transfer) {
-            self.ports.shares.destroy(&share).await?;
-            failpoint::reach("share-destroyed");
-            self.ports.position.note().await?;
-        }
-        self.record(transfer.id, shredding::destroyed).await
     }
 
     async fn replace_key(&self, transfer: &Transfer, replaced: &mut HashSet<Day>) -> Result<(), SweepError> {
@@ -295,12 +291,6 @@ impl Sweep {
         }
         Ok(())
     }
-}
-
-/// The share of a sealed transfer, if its header asks for one.
-fn share_ref(transfer: &Transfer) -> Option<ShareRef> {
-    let sealed = transfer.sealed.as_ref()?;
-    ShareRef::of(transfer.id, sealed.share_commit, sealed.expires_at)
 }
 
 /// Whether the ledger still needs this share.

@@ -11,7 +11,8 @@ use tokio::sync::{Notify, RwLock};
 use zeroize::Zeroizing;
 
 use super::clock::{ClockState, ClockWatch};
-use super::sweep::{Position, Sweep, SweepPorts};
+use super::shredder::Position;
+use super::sweep::{Sweep, SweepPorts};
 use crate::clock::Clock;
 use crate::domain::fixture::{Clinic, NOW, SHARE, at};
 use crate::domain::{Change, Effects, Key, object};

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use sealpost_proto::id::{InviteId, Label, TransferId};
+use sealpost_proto::id::{Hash, InviteId, Label, TransferId};
 use sealpost_proto::log::{Leaf, Object};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -172,7 +172,11 @@ impl Replay {
             return Err(format!("record {seq} is older than the one before it"));
         }
         self.last_millis = record.millis;
-        if record.changes.iter().any(|change| matches!(change, Change::LossAccepted { .. })) {
+        if record
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::LossAccepted { .. }))
+        {
             // The successor stands for itself: no object has a leaf in it yet.
             self.chain.last.clear();
         }
@@ -226,6 +230,10 @@ impl Views for EmbeddedLedger {
 
     async fn transfer(&self, id: &TransferId) -> Result<Option<Arc<Transfer>>, StoreError> {
         self.ask(|book| book.transfer(id))
+    }
+
+    async fn link(&self, hash: &Hash) -> Result<Option<TransferId>, StoreError> {
+        self.ask(|book| book.indices().link(hash))
     }
 
     async fn invite(&self, id: &InviteId) -> Result<Option<Arc<Invite>>, StoreError> {

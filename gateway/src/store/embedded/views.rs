@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Bound, RangeInclusive};
 
-use sealpost_proto::id::{InviteId, Label, TransferId};
+use sealpost_proto::id::{Hash, InviteId, Label, TransferId};
 
 use crate::domain::Transfer;
 
@@ -20,6 +20,8 @@ pub(super) struct Indices {
     due: BTreeSet<(u64, TransferId)>,
     unended: BTreeSet<TransferId>,
     invites: BTreeSet<InviteId>,
+    /// By the hash of the link's id.
+    links: HashMap<Hash, TransferId>,
 }
 
 impl Indices {
@@ -35,6 +37,10 @@ impl Indices {
             self.unended.insert(*id);
         } else if before.needs_share {
             self.unended.remove(id);
+        }
+        for link in after.links.iter().filter(|link| !before.links.contains(link)) {
+            // Whoever registers an id that somebody has already gets no link by it.
+            self.links.entry(*link).or_insert(*id);
         }
         if before.sender == after.sender && before.recipients == after.recipients {
             return;
@@ -63,6 +69,10 @@ impl Indices {
 
     pub(super) fn sent(&self) -> &Listing {
         &self.sent
+    }
+
+    pub(super) fn link(&self, hash: &Hash) -> Option<TransferId> {
+        self.links.get(hash).copied()
     }
 
     pub(super) fn invites(&self) -> impl Iterator<Item = &InviteId> {
@@ -120,6 +130,8 @@ struct Facts {
     sender: Option<Label>,
     /// In whose inboxes it stands.
     recipients: Vec<Label>,
+    /// Its links, by the hashes of their ids.
+    links: Vec<Hash>,
     /// From when on the sweep has work with it, unix seconds.
     due: Option<u64>,
     /// Whether its share must be here.
@@ -134,6 +146,7 @@ impl Facts {
             recipients: sealed
                 .map(|s| s.recipients.iter().map(|r| r.label).collect())
                 .unwrap_or_default(),
+            links: transfer.links.keys().copied().collect(),
             due: transfer.due_at(),
             needs_share: transfer.shredded.is_none()
                 && transfer.held_at.is_none()
