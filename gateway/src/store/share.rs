@@ -29,7 +29,7 @@ impl Day {
 }
 
 /// Which share: its transfer, the commitment in the header, and the day under whose key it is wrapped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ShareRef {
     /// The transfer.
     pub transfer: TransferId,

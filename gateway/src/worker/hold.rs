@@ -45,7 +45,11 @@ impl Hold {
         let unusable = self.shares.unusable().await?;
         let lost: HashSet<&ShareRef> = unusable.iter().collect();
         let rows = self.shares.list().await?;
-        let here: HashSet<TransferId> = rows.iter().filter(|row| !lost.contains(row)).map(|row| row.transfer).collect();
+        let here: HashSet<TransferId> = rows
+            .iter()
+            .filter(|row| !lost.contains(row))
+            .map(|row| row.transfer)
+            .collect();
         let held = self.all_but(&here).await?;
         // The leaf is there; a row that nothing opens is of no more use.
         for share in &unusable {

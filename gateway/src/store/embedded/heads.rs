@@ -53,6 +53,13 @@ impl EmbeddedHeads {
             _folder: ring.clone(),
         })
     }
+
+    /// The last heads of all logs.
+    #[must_use]
+    pub fn all(&self) -> Vec<Checkpoint> {
+        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.values().cloned().collect()
+    }
 }
 
 #[async_trait]
