@@ -1,12 +1,14 @@
 //! The audit log, mirrored and verified: every leaf parsed, every chain followed, time never backwards (security.md 6).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use sealpost_proto::id::Hash;
-use sealpost_proto::log::{Leaf, Object};
+use sealpost_proto::id::{GatewayId, Hash};
+use sealpost_proto::log::{Checkpoint, Leaf, Object, Restart};
 
 use crate::error::Error;
-use crate::log::LogMirror;
+use crate::home::Home;
+use crate::log::{LogError, LogMirror};
 use crate::session::Session;
 
 const NAME: &str = "audit";
@@ -22,19 +24,53 @@ pub struct AuditLog {
     pub leaves: Vec<Leaf>,
     /// Leaves that this client had not seen before.
     pub new: u64,
+    /// What came before, if the log was begun anew after a loss.
+    pub restarted: Option<Restarted>,
 }
 
-/// Fetches what is new, and verifies the whole log: checkpoint, head, and every rule of its leaves.
+/// A loss that the gateway's operator accepted: the log before this one ended.
+#[derive(Debug)]
+pub struct Restarted {
+    /// What the first leaf says of it.
+    pub restart: Restart,
+    /// When, in seconds of unix time.
+    pub at: u64,
+    /// The last head of the log that ended, verified.
+    pub ended: Checkpoint,
+    /// Leaves of it that this client keeps.
+    pub seen: u64,
+    /// Where it keeps them.
+    pub folder: PathBuf,
+}
+
+/// Fetches what is new, and verifies the whole log: checkpoint, head, and every rule of its leaves. A successor of the log that this
+/// client has seen is taken only when its first leaf says, under the log's own signature, how that log ended.
 ///
 /// # Errors
 /// [`Error::Log`], [`Error::Api`] or [`Error::File`].
 pub async fn update(session: &Session) -> Result<AuditLog, Error> {
-    let account = &session.account;
     let _lock = session.home.lock()?;
-    let origin = account.at.gateway.audit_origin();
-    let mut mirror = LogMirror::load(session.home.log(NAME), NAME, origin, account.at.log)?;
-    let before = mirror.size();
-    if let Some(growth) = mirror.fetch(&session.api).await? {
+    let gateway = &session.account.at.gateway;
+    let known = newest(&session.home)?;
+    let mut mirror = load(session, known)?;
+    let mut before = mirror.size();
+    let text = session.api.checkpoint(NAME).await?;
+    let log = number_of(&text, gateway).unwrap_or(known);
+    if log < known {
+        return Err(LogError::Smaller(NAME.to_owned()).into());
+    }
+    if log > known {
+        let successor = load(session, log)?;
+        let growth = successor.fetch_under(&session.api, text.clone()).await?;
+        let growth = growth.ok_or(LogError::Restart(NAME.to_owned(), "its first entry is missing"))?;
+        let restart = restart_in(growth.lines(), gateway, log)?;
+        let ended = ended(&restart, session)?;
+        if log == known + 1 {
+            mirror.check_ended(&ended)?;
+        }
+        (mirror, before) = (successor, 0);
+    }
+    if let Some(growth) = mirror.fetch_under(&session.api, text).await? {
         // Only a log whose every leaf keeps the rules is kept.
         check(&[mirror.lines(), growth.lines()].concat(), &mirror)?;
         mirror.commit(growth)?;
@@ -43,9 +79,81 @@ pub async fn update(session: &Session) -> Result<AuditLog, Error> {
     Ok(AuditLog {
         size: mirror.size(),
         root: mirror.head(),
+        restarted: restarted(session, log, mirror.lines(), &leaves)?,
         leaves,
         new: mirror.size() - before,
     })
+}
+
+/// What came before log number `log`, whose leaves these are.
+fn restarted(session: &Session, log: u64, lines: &[String], leaves: &[Leaf]) -> Result<Option<Restarted>, Error> {
+    if log == 1 {
+        return Ok(None);
+    }
+    let restart = restart_in(lines, &session.account.at.gateway, log)?;
+    let ended = ended(&restart, session)?;
+    Ok(Some(Restarted {
+        at: leaves.first().map_or(0, |leaf| leaf.t / 1000),
+        seen: load(session, log - 1)?.size(),
+        folder: session.home.log(&folder_of(log - 1)),
+        restart,
+        ended,
+    }))
+}
+
+/// What entry 0 of log number `log` says of the one before.
+fn restart_in(lines: &[String], gateway: &GatewayId, log: u64) -> Result<Restart, LogError> {
+    let first: Option<Leaf> = lines.first().and_then(|line| line.parse().ok());
+    let restart = first.and_then(|leaf| Restart::read(&leaf, gateway, log));
+    restart.ok_or(LogError::Restart(NAME.to_owned(), "its first entry does not say so"))
+}
+
+fn ended(restart: &Restart, session: &Session) -> Result<Checkpoint, LogError> {
+    let at = &session.account.at;
+    let why = "the log key has not signed how the log before it ended";
+    let ended = restart.ended(&at.gateway, &at.log);
+    ended.map_err(|_| LogError::Restart(NAME.to_owned(), why))
+}
+
+/// The mirror of log number `log` on this device; empty if it was not seen here.
+fn load(session: &Session, log: u64) -> Result<LogMirror, Error> {
+    let at = &session.account.at;
+    let folder = session.home.log(&folder_of(log));
+    LogMirror::load(folder, NAME, at.gateway.audit_origin_of(log), at.log)
+}
+
+/// Folder of the mirror of log number `log`: what was seen of one is kept when the next begins.
+fn folder_of(log: u64) -> String {
+    if log == 1 {
+        NAME.to_owned()
+    } else {
+        format!("{NAME}.{log}")
+    }
+}
+
+/// Number of the newest log that this device has seen; 1 before the first.
+fn newest(home: &Home) -> Result<u64, Error> {
+    let entries = match std::fs::read_dir(home.path()) {
+        Ok(entries) => entries,
+        Err(error) => return Err(Error::file("read", home.path(), error)),
+    };
+    let number = |name: &str| name.strip_prefix("audit.")?.parse().ok();
+    let numbers = entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?));
+    Ok(numbers.max().unwrap_or(1))
+}
+
+/// Number of the log that a checkpoint claims to be of. The claim is verified later.
+fn number_of(checkpoint: &str, gateway: &GatewayId) -> Option<u64> {
+    let origin = checkpoint.lines().next()?;
+    if origin == gateway.audit_origin() {
+        return Some(1);
+    }
+    let number: u64 = origin
+        .strip_prefix(&gateway.audit_origin())?
+        .strip_prefix('.')?
+        .parse()
+        .ok()?;
+    (origin == gateway.audit_origin_of(number)).then_some(number)
 }
 
 fn check(lines: &[String], mirror: &LogMirror) -> Result<Vec<Leaf>, Error> {

@@ -45,6 +45,11 @@ pub enum LogError {
         "The gateway's {0} log holds an entry that breaks its rules (entry {1}: {2}); do not continue, and tell your administrator."
     )]
     Entry(String, u64, String),
+    /// The gateway says that the log was restarted after a loss, and what it says does not hold.
+    #[error(
+        "The gateway says that its {0} log was restarted after a loss, but {1}; do not continue, and tell your administrator and privacy officer."
+    )]
+    Restart(String, &'static str),
     /// The mirror on this device was altered.
     #[error(
         "This device's copy of the {0} log is damaged; restore the client's folder from your backup, or delete that folder's `{0}` folder to fetch the log anew (a rollback by the gateway up to now then goes unnoticed)."
@@ -188,6 +193,14 @@ impl LogMirror {
     /// [`LogError`] or [`Error::Api`].
     pub async fn fetch(&self, api: &Api) -> Result<Option<Growth>, Error> {
         let text = api.checkpoint(self.name).await?;
+        self.fetch_under(api, text).await
+    }
+
+    /// Fetches what is new under a checkpoint that was fetched already, and verifies both. None when nothing is new.
+    ///
+    /// # Errors
+    /// [`LogError`] or [`Error::Api`].
+    pub async fn fetch_under(&self, api: &Api, text: String) -> Result<Option<Growth>, Error> {
         let checkpoint = self.check(&text)?;
         let mut budget = Budget::new("log entries", checkpoint.size.saturating_sub(self.size()))?;
         let mut lines: Vec<String> = Vec::new();
@@ -200,6 +213,21 @@ impl LogMirror {
             lines.extend(page);
         }
         Ok(self.grow(text, &checkpoint, lines)?)
+    }
+
+    /// Compares this mirror with the last checkpoint of its log, after which another began: a log that ends with less than was seen
+    /// here, or with something else, is a changed past.
+    ///
+    /// # Errors
+    /// [`LogError::Smaller`] or [`LogError::Inconsistent`].
+    pub fn check_ended(&self, ended: &Checkpoint) -> Result<(), LogError> {
+        if ended.size < self.size() {
+            return Err(LogError::Smaller(self.name.to_owned()));
+        }
+        if ended.size == self.size() && ended.root != self.head() {
+            return Err(LogError::Inconsistent(self.name.to_owned()));
+        }
+        Ok(())
     }
 
     /// N80: never smaller than seen; and signed by the log key.

@@ -1,5 +1,6 @@
 //! `audit list` and `audit verify`.
 
+use sealpost_client::audit::Restarted;
 use sealpost_client::{Error, audit, text, time};
 use sealpost_proto::log::{Leaf, LeafOutcome, ObjectKind};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
     session.update().await?;
     let log = audit::update(&session).await?;
     let size = usize::try_from(log.size).unwrap_or(usize::MAX);
-    let text = format!(
+    let mut text = format!(
         "The audit log is intact: {}, {} new to this device.\n\
          Checked: the gateway's signature, every event's form, each object's chain, time, and that nothing seen before has changed.\n\
          Head: {}\n{READING}",
@@ -23,10 +24,52 @@ pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
         log.new,
         log.root,
     );
+    if let Some(restarted) = &log.restarted {
+        text.push_str(&loss(restarted));
+    }
     Ok(Report::done(
         text,
-        json!({"valid": true, "size": log.size, "root": log.root, "new": log.new}),
+        json!({
+            "valid": true,
+            "size": log.size,
+            "root": log.root,
+            "new": log.new,
+            "restarted": log.restarted.as_ref().map(restarted),
+        }),
     ))
+}
+
+/// What the log says of the one before it, which ended in a loss.
+fn loss(restarted: &Restarted) -> String {
+    let Restarted { restart, ended, .. } = restarted;
+    let records = restart.records.map_or_else(
+        || "how many is not known".to_owned(),
+        |records| format!("at least {records}"),
+    );
+    format!(
+        "\nThe log was restarted after a loss on {}: {} ended with {} entries, of which the gateway still has {}. Records from number {} \
+         on are lost, {records}. This device keeps the {} entries that it had seen of it, in {}.",
+        time::local(restarted.at),
+        text::line(&ended.origin),
+        ended.size,
+        restart.kept,
+        restart.first,
+        restarted.seen,
+        restarted.folder.display(),
+    )
+}
+
+fn restarted(restarted: &Restarted) -> Value {
+    json!({
+        "at": restarted.at,
+        "log": restarted.restart.log,
+        "ended": restarted.ended.origin,
+        "ended_size": restarted.ended.size,
+        "kept": restarted.restart.kept,
+        "first_lost_record": restarted.restart.first,
+        "lost_records": restarted.restart.records,
+        "seen": restarted.seen,
+    })
 }
 
 pub(super) async fn list(context: &Context, args: &Limit) -> Result<Report, Error> {
