@@ -36,7 +36,7 @@ use crate::store::ledger::transact;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
-use crate::worker::{ClockWatch, Position, ShareShredder, Sweep, SweepPorts, SweepStatus};
+use crate::worker::{ClockWatch, Garbage, Position, ShareShredder, Sweep, SweepPorts, SweepStatus};
 
 /// Name of this gateway process in audit leaves; there is one process on one machine.
 const NODE: &str = "1";
@@ -81,6 +81,7 @@ pub struct Gateway {
     setup: Arc<SetupFile>,
     api: Api,
     sweep: Sweep,
+    garbage: Garbage,
     ledger: Arc<EmbeddedLedger>,
     limits: ServerLimits,
     proxies: TrustedProxies,
@@ -135,6 +136,12 @@ impl Gateway {
             share_gate: Arc::clone(&share_gate),
         });
         sweep.once_or_log().await;
+        let garbage = Garbage {
+            views: ledger.clone(),
+            blobs: blobs.clone(),
+            watch: Arc::clone(&watch),
+            share_gate: Arc::clone(&share_gate),
+        };
         let settings = Settings {
             authority: address.authority().to_owned(),
             gateway: identity.gateway.clone(),
@@ -186,6 +193,7 @@ impl Gateway {
             setup,
             api,
             sweep,
+            garbage,
             ledger,
             limits,
             proxies: trusted_proxies(config),
@@ -226,6 +234,7 @@ impl Gateway {
                 Ok(())
             }
             () = self.sweep.run() => Ok(()),
+            () = self.garbage.run() => Ok(()),
             reason = ledger.stopped() => Err(RunError::Ledger(reason)),
         }
     }

@@ -81,7 +81,7 @@ pub struct Ports {
     pub limits: Limits,
     /// Wakes the sweep when a share has to go at once.
     pub sweep: Arc<Notify>,
-    /// Held for reading from storing an envelope and its share to recording their seal, and for writing while what no seal
+    /// Held for reading from storing a part, or an envelope and its share, to recording it; and for writing while what nothing
     /// refers to is destroyed.
     pub share_gate: Arc<RwLock<()>>,
 }

@@ -133,6 +133,8 @@ impl PartUpload {
         }
         let (transfer, number, part, sender) = (self.transfer, self.number, self.expected, self.sender);
         let blobs = &self.service.ports.blobs;
+        // Held from the first object to the record: the search for garbage sees both or neither.
+        let _gate = self.service.ports.share_gate.read().await;
         self.writer
             .commit(&BlobKey::part(&transfer, number, &part.root))
             .await?;

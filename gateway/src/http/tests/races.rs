@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::*;
-use crate::store::blob::{BlobKey, BlobWriter};
+use crate::store::blob::{BlobEntry, BlobKey, BlobWriter};
 
 type Hook = Box<dyn FnOnce() -> futures_util::future::BoxFuture<'static, ()> + Send>;
 
@@ -44,6 +44,9 @@ impl BlobStore for Meddling {
     async fn delete(&self, key: &BlobKey) -> Result<(), StoreError> {
         happen(&self.on_delete, key).await;
         self.inner.delete(key).await
+    }
+    async fn list(&self, after: Option<&BlobKey>, limit: usize) -> Result<Vec<BlobEntry>, StoreError> {
+        self.inner.list(after, limit).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! What every [`BlobStore`] must do.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use sealpost_proto::id::{Hash, TransferId};
 
 use super::Outcome;
 use crate::store::StoreError;
-use crate::store::blob::{BlobKey, BlobStore};
+use crate::store::blob::{BlobEntry, BlobKey, BlobStore};
 
 fn key(number: u32) -> BlobKey {
     BlobKey::part(&TransferId::from_bytes([7; 16]), number, &Hash::from_bytes([9; 32]))
@@ -22,7 +24,8 @@ pub async fn blobs(store: &dyn BlobStore) -> Outcome {
     replaced_whole(store).await?;
     invisible_until_committed(store).await?;
     concurrent(store).await?;
-    deleted(store).await
+    deleted(store).await?;
+    listed(store).await
 }
 
 async fn missing(store: &dyn BlobStore) -> Outcome {
@@ -110,5 +113,50 @@ async fn deleted(store: &dyn BlobStore) -> Outcome {
     assert!(matches!(store.get(&key(6), 0, 1).await, Err(StoreError::NotFound)));
     store.delete(&key(6)).await?;
     assert_eq!(store.len(&key(1)).await?, 10, "others stay");
+    Ok(())
+}
+
+async fn listed(store: &dyn BlobStore) -> Outcome {
+    let mut expected: BTreeMap<BlobKey, u64> = BTreeMap::new();
+    for entry in store.list(None, usize::MAX).await? {
+        expected.insert(entry.key, entry.len);
+    }
+    assert!(expected.contains_key(&key(1)), "what was put before");
+    assert!(!expected.contains_key(&key(6)), "not what was deleted");
+    for n in 0..20_u8 {
+        let transfer = TransferId::from_bytes([n.wrapping_mul(13); 16]);
+        let hash = Hash::from_bytes([n; 32]);
+        for (len, key) in [
+            (n, BlobKey::part(&transfer, u32::from(n), &hash)),
+            (32, BlobKey::part_leaves(&transfer, u32::from(n), &hash)),
+            (7, BlobKey::envelope(&transfer, &hash)),
+        ] {
+            store.put(&key, Bytes::from(vec![n; usize::from(len)])).await?;
+            expected.insert(key, u64::from(len));
+        }
+    }
+    let mut unfinished = store.writer().await?;
+    unfinished.write(Bytes::from_static(b"not there yet")).await?;
+    for limit in [1, 7, 1_000] {
+        let mut found: Vec<BlobEntry> = Vec::new();
+        loop {
+            let page = store.list(found.last().map(|entry| &entry.key), limit).await?;
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
+        let found: Vec<(BlobKey, u64)> = found.into_iter().map(|entry| (entry.key, entry.len)).collect();
+        let expected: Vec<(BlobKey, u64)> = expected.clone().into_iter().collect();
+        assert_eq!(found, expected, "each once, in order, {limit} at a time");
+    }
+    let before = store.list(None, 1).await?;
+    store.put(&before[0].key, Bytes::from_static(b"again")).await?;
+    let after = store.list(None, 1).await?;
+    assert!(
+        after[0].written_at >= before[0].written_at && after[0].len == 5,
+        "written anew"
+    );
     Ok(())
 }

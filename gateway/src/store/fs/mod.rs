@@ -8,6 +8,7 @@
 //! Tested on ext4. A file system must keep what fsync promised, and order a rename after the data it names.
 
 mod buffers;
+mod listing;
 mod writer;
 
 use std::fs::{self, File};
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use self::buffers::Buffers;
 use self::writer::FsWriter;
 use super::StoreError;
-use super::blob::{BlobKey, BlobStore, BlobWriter};
+use super::blob::{BlobEntry, BlobKey, BlobStore, BlobWriter};
 use super::durable::{self, TempFile};
 use super::folder::PrivateFolder;
 use super::open::OpenError;
@@ -100,6 +101,11 @@ impl BlobStore for FsBlobs {
         })
         .await
     }
+
+    async fn list(&self, after: Option<&BlobKey>, limit: usize) -> Result<Vec<BlobEntry>, StoreError> {
+        let (places, after) = (Arc::clone(&self.places), after.cloned());
+        blocking(move || listing::page(&places.blobs, after.as_ref(), limit)).await
+    }
 }
 
 /// Where files lie.
@@ -117,8 +123,7 @@ impl Places {
     fn path_of(&self, key: &BlobKey) -> PathBuf {
         let (kind, rest) = key.as_str().split_once('/').unwrap_or(("other", key.as_str()));
         let name = rest.replace('/', ".");
-        let prefix: String = name.chars().take(2).collect();
-        self.blobs.join(kind).join(prefix).join(name)
+        self.blobs.join(kind).join(listing::prefix(&name)).join(name)
     }
 
     fn temporary_file(&self) -> io::Result<TempFile> {
