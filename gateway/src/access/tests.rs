@@ -71,6 +71,9 @@ impl Views for Double {
     async fn sealed_unended(&self, _: Option<TransferId>, _: usize) -> Result<Vec<TransferId>, StoreError> {
         Err(StoreError::NotFound)
     }
+    async fn stored_bytes(&self, _: Option<&Label>) -> Result<u64, StoreError> {
+        Err(StoreError::NotFound)
+    }
 }
 
 #[async_trait]

@@ -31,7 +31,6 @@ pub use change::{Change, LeafDraft};
 pub use decision::{Decision, Effects, Refusal, Requester, Stamp, object};
 pub use invite::Invite;
 pub use link::{Link, LinkTerms};
-pub(crate) use organisation::OrganisationFacts;
 pub use organisation::{AuditPlace, LoggedStatement, Organisation};
 pub use request::{KeyedRequest, RequestNote};
 pub use sealed::{EnvelopeSizes, Progress, Recipient, Sealed};

@@ -209,6 +209,11 @@ impl State {
         loaded
     }
 
+    /// Every transfer.
+    pub fn transfers(&self) -> impl Iterator<Item = &Arc<Transfer>> {
+        self.others.values().filter_map(Aggregate::transfer)
+    }
+
     /// Applies a change that was decided.
     ///
     /// # Errors

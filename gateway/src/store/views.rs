@@ -23,6 +23,8 @@ pub trait Views: Send + Sync {
     async fn transfer(&self, id: &TransferId) -> Result<Option<Arc<Transfer>>, StoreError>;
     /// The transfer that has a link with this hash of its id.
     async fn link(&self, hash: &Hash) -> Result<Option<TransferId>, StoreError>;
+    /// Stored bytes of all transfers that are not yet swept or removed: of one sender, or of all.
+    async fn stored_bytes(&self, sender: Option<&Label>) -> Result<u64, StoreError>;
     /// One invitation.
     async fn invite(&self, id: &InviteId) -> Result<Option<Arc<Invite>>, StoreError>;
     /// All invitations.

@@ -1,147 +1,154 @@
-//! What the ledger knows: the state, what of it is not durable yet, and what readers ask for.
+//! What readers and decisions ask: the overlay, and sled under it.
 //!
-//! The committer applies changes while their frame is still to be written. Until [`Book::publish`] the aggregates they touch
-//! are answered from `before`; if the frame fails, the ledger ends and nobody asks any more.
+//! Only durable records stand here. The overlay's lock is held for moments, never while sled is read: what sled gives after the
+//! lock was released is as new as the question or newer, because a layer is dropped only when sled has all of it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::io;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use sealpost_proto::id::{InviteId, TransferId};
+use sealpost_proto::id::Hash;
 
-use super::journal::Position;
-use super::leaf_log::LeafLog;
-use super::views::Indices;
-use crate::domain::{Change, Invite, Key, Loaded, Organisation, State, Transfer, Unfit};
+use super::views::keys;
+use super::views::overlay::Overlay;
+use super::views::shelf::{Entries, Shelf};
+use super::views::stored::Stored;
+use crate::domain::{Key, object};
 
-/// Everything in memory, behind one lock.
-#[derive(Debug, Default)]
+/// The views, shared by readers, the committer and the drain.
+#[derive(Debug)]
 pub(super) struct Book {
-    /// Ahead of the journal by the group in flight.
-    state: State,
-    /// Aggregates changed by the group in flight, as they were.
-    before: HashMap<Key, Loaded>,
-    /// Of durable records alone, as is all below.
-    indices: Indices,
-    organisation: Arc<Organisation>,
-    leaves: LeafLog,
-    /// Whether the organisation was changed since it was shown.
-    organisation_changed: bool,
-    /// Whether readers are there. While the journal is replayed nobody asks, and a copy per statement would be wasted.
-    is_open: bool,
+    overlay: RwLock<Overlay>,
+    shelf: Shelf,
 }
 
-/// A record as far as the book needs it.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// Its number.
-    pub(super) seq: u64,
-    /// Aggregates that it changed.
-    pub(super) changed: Vec<Changed>,
-    /// Its lines of the audit log.
-    pub(super) lines: Vec<String>,
-}
-
-/// An aggregate before and after a record.
-#[derive(Debug)]
-pub(super) struct Changed {
-    key: Key,
-    before: Loaded,
-    after: Loaded,
+/// What a decision needs, read by its caller before it has its turn.
+#[derive(Debug, Default)]
+pub(super) struct Preloaded {
+    /// Epoch of the overlay before anything was read.
+    epoch: u64,
+    aggregates: Vec<(Key, Option<Stored>)>,
+    /// Last leaves by name.
+    heads: Vec<(Vec<u8>, Option<Hash>)>,
 }
 
 impl Book {
-    /// The aggregates as the last decision left them: for the committer alone.
-    pub(super) fn load(&self, keys: &[Key]) -> Loaded {
-        self.state.load(keys)
+    pub(super) fn new(overlay: Overlay, shelf: Shelf) -> Self {
+        Self {
+            overlay: RwLock::new(overlay),
+            shelf,
+        }
     }
 
-    /// Applies the changes of a record that is not durable yet. The organisation needs no image: readers have one of their own.
-    ///
-    /// # Errors
-    /// [`Unfit`]; the book is of no use then.
-    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<Vec<Changed>, Unfit> {
-        let mut keys: Vec<Key> = changes.iter().map(Change::key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        self.organisation_changed |= keys.contains(&Key::Organisation);
-        keys.retain(|key| *key != Key::Organisation);
-        let load = |state: &State| keys.iter().map(|key| state.load(&[*key])).collect::<Vec<_>>();
-        let before = load(&self.state);
-        for change in changes {
-            self.state.apply(change)?;
-        }
-        let after = load(&self.state);
-        for (key, before) in keys.iter().zip(&before) {
-            self.before.entry(*key).or_insert_with(|| before.clone());
-        }
-        let images = before.into_iter().zip(after);
-        let changed = keys.iter().zip(images).map(|(key, (before, after))| Changed {
-            key: *key,
-            before,
-            after,
-        });
-        Ok(changed.collect())
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Overlay> {
+        self.overlay.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what has become durable: the entries of one frame, all that were applied since the last call.
-    pub(super) fn publish(&mut self, frame: Position, entries: &[Entry]) {
-        self.before.clear();
-        for entry in entries {
-            self.leaves.push(frame, &entry.lines);
-            for changed in &entry.changed {
-                self.show(entry.seq, changed);
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Overlay> {
+        self.overlay.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// Whether a question may have to wait for sled.
+    pub(super) fn is_busy(&self) -> bool {
+        self.shelf.is_busy()
+    }
+
+    pub(super) fn aggregate(&self, key: &Key) -> io::Result<Option<Stored>> {
+        let lately = self.read().aggregate(key);
+        lately.map_or_else(|| self.shelf.aggregate(key), Ok)
+    }
+
+    /// The value of an entry.
+    pub(super) fn entry(&self, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let lately = self.read().entry(name);
+        lately.map_or_else(|| self.shelf.get(name), Ok)
+    }
+
+    /// At most `limit` entries from `low` to `high` (of one map, both included), in order or backwards.
+    pub(super) fn range(&self, low: &[u8], high: &[u8], backwards: bool, limit: usize) -> io::Result<Entries> {
+        if low > high || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let mut found = self.read().range(low, high, backwards, limit);
+        let mut there = 0;
+        self.shelf.scan(low, high, backwards, &mut |name, value| {
+            if !found.contains_key(&name) {
+                found.insert(name, Some(value));
+                there += 1;
+            }
+            there < limit
+        })?;
+        let there = found.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        Ok(if backwards {
+            there.rev().take(limit).collect()
+        } else {
+            there.take(limit).collect()
+        })
+    }
+
+    /// All entries of a map whose names begin so, from the first after `after` on.
+    pub(super) fn after(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> io::Result<Entries> {
+        let low = after.map_or_else(|| prefix.to_vec(), |after| [after, &[0]].concat());
+        let high = [prefix, &[0xff; 64]].concat();
+        self.range(&low, &high, false, limit)
+    }
+
+    /// Reads what a decision on `keys` will need.
+    pub(super) fn preload(&self, keys: &[Key]) -> io::Result<Preloaded> {
+        let (epoch, log) = {
+            let overlay = self.read();
+            (overlay.epoch(), overlay.organisation().audit.log)
+        };
+        let mut preloaded = Preloaded {
+            epoch,
+            ..Preloaded::default()
+        };
+        for key in keys {
+            if let Key::Transfer(id) = key {
+                let name = keys::head(log, &object::transfer(id));
+                let head = self.entry(&name)?;
+                preloaded.heads.push((name, head.as_deref().and_then(keys::hash_of)));
+            }
+            if *key != Key::Organisation {
+                preloaded.aggregates.push((*key, self.aggregate(key)?));
             }
         }
-        if self.organisation_changed && self.is_open {
-            self.show_organisation();
+        Ok(preloaded)
+    }
+}
+
+impl Preloaded {
+    /// An aggregate as it is now: what was read, unless it was changed since.
+    pub(super) fn aggregate(&self, book: &Book, key: &Key) -> io::Result<Option<Stored>> {
+        {
+            let overlay = book.read();
+            if let Some(lately) = overlay.aggregate(key) {
+                return Ok(lately);
+            }
+            let read = self.aggregates.iter().find(|(other, _)| other == key);
+            // What was changed since stands in the overlay, unless a layer was dropped in between.
+            if let (Some((_, stored)), true) = (read, overlay.epoch() == self.epoch) {
+                return Ok(stored.clone());
+            }
         }
+        book.aggregate(key)
     }
 
-    /// Ends the replay: from here on every change of the organisation is shown at once.
-    pub(super) fn open(&mut self) {
-        self.is_open = true;
-        self.show_organisation();
-    }
-
-    fn show_organisation(&mut self) {
-        let loaded = self.state.load(&[Key::Organisation]);
-        self.organisation = loaded.organisation().cloned().unwrap_or_default().into();
-        self.organisation_changed = false;
-    }
-
-    fn show(&mut self, seq: u64, changed: &Changed) {
-        let Changed { key, before, after } = changed;
-        match key {
-            Key::Organisation | Key::Request(_) => {}
-            Key::Invite(id) => self.indices.invite(id, after.invite(id).is_some()),
-            Key::Transfer(id) => self.indices.transfer(seq, id, before.transfer(id), after.transfer(id)),
+    /// The last leaf of this name, as it is now.
+    pub(super) fn head(&self, book: &Book, name: &[u8]) -> io::Result<Option<Hash>> {
+        {
+            let overlay = book.read();
+            if let Some(lately) = overlay.entry(name) {
+                return Ok(lately.as_deref().and_then(keys::hash_of));
+            }
+            let read = self.heads.iter().find(|(other, _)| other == name);
+            if let (Some((_, hash)), true) = (read, overlay.epoch() == self.epoch) {
+                return Ok(*hash);
+            }
         }
-    }
-
-    pub(super) fn leaves(&self) -> &LeafLog {
-        &self.leaves
-    }
-
-    pub(super) fn indices(&self) -> &Indices {
-        &self.indices
-    }
-
-    pub(super) fn organisation(&self) -> Arc<Organisation> {
-        Arc::clone(&self.organisation)
-    }
-
-    pub(super) fn transfer(&self, id: &TransferId) -> Option<Arc<Transfer>> {
-        self.durable(Key::Transfer(*id)).shared_transfer(id)
-    }
-
-    pub(super) fn invite(&self, id: &InviteId) -> Option<Arc<Invite>> {
-        self.durable(Key::Invite(*id)).invite(id).cloned().map(Arc::new)
-    }
-
-    fn durable(&self, key: Key) -> Loaded {
-        self.before
-            .get(&key)
-            .cloned()
-            .unwrap_or_else(|| self.state.load(&[key]))
+        Ok(book.entry(name)?.as_deref().and_then(keys::hash_of))
     }
 }

@@ -5,18 +5,24 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use sealpost_proto::id::Hash;
 use sealpost_proto::log::{Leaf, Object};
+use sealpost_proto::tree::leaf_hash;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Builder;
 
-use super::book::{Book, Entry};
+use super::ahead::Ahead;
+use super::book::{Book, Preloaded};
+use super::drain::Signal;
 use super::journal::{Journal, MAX_RECORD_LEN, has_room};
 use super::record::Record;
+use super::views::keys;
+use super::views::overlay::Entry;
+use super::views::stored::Stored;
 use crate::clock::Clock;
-use crate::domain::{Change, Key, LeafDraft, State, Unfit};
+use crate::domain::{Change, Key, LeafDraft, Loaded, State};
 use crate::random::Random;
 use crate::store::StoreError;
 use crate::store::ledger::{Committed, Decide, Effects, Stamp};
@@ -24,6 +30,8 @@ use crate::store::ledger::{Committed, Decide, Effects, Stamp};
 /// A decision that waits for its turn.
 pub(super) struct Job {
     pub(super) keys: Vec<Key>,
+    /// What they name, as it was when the caller asked.
+    pub(super) preloaded: Preloaded,
     pub(super) decide: Decide,
     pub(super) reply: oneshot::Sender<Result<Committed, StoreError>>,
 }
@@ -32,24 +40,32 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Committer {
     pub(super) journal: Journal,
-    pub(super) book: Arc<RwLock<Book>>,
+    pub(super) book: Arc<Book>,
+    pub(super) ahead: Ahead,
     pub(super) chain: Chain,
+    /// Told when the overlay was changed.
+    pub(super) signal: Arc<Signal>,
+    /// Called when a journal file was closed.
+    pub(super) closed: Arc<super::snapshot::Signal>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) last_millis: u64,
     pub(super) stop: watch::Sender<Option<String>>,
 }
 
-/// The last leaf on each object, in order.
-type Links = Vec<(Object, Hash)>;
+/// The last leaf on each object by its name in the views, in order.
+type Links = Vec<(Vec<u8>, Hash)>;
 
 /// Makes leaves: the same draft twice gives two leaves, each linked to the last one on its object.
 #[derive(Debug)]
 pub(super) struct Chain {
     pub(super) node: String,
     pub(super) random: Arc<dyn Random>,
-    /// Hash of the last leaf by object.
-    pub(super) last: HashMap<Object, Hash>,
+    /// Last leaves on objects that are not transfers or their links, by name: all of them.
+    pub(super) resident: HashMap<Vec<u8>, Hash>,
 }
+
+/// Aggregates that a decision named, as they are for it.
+type Known = HashMap<Key, Option<Stored>>;
 
 /// Records of one frame to be, and who waits for it.
 #[derive(Default)]
@@ -78,7 +94,11 @@ impl Committer {
     }
 
     fn commit_group(&mut self, first: Job, queue: &mut mpsc::Receiver<Job>) -> io::Result<()> {
-        if let Err(error) = self.journal.make_room() {
+        let room = self.journal.make_room();
+        if let Ok(true) = room {
+            self.closed.file_closed();
+        }
+        if let Err(error) = room {
             // A full disk is not a broken one: nothing was decided, and there may be room again.
             let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
             tracing::error!(%error, "there is no room for the journal");
@@ -107,20 +127,26 @@ impl Committer {
             return Ok(());
         }
         let stamp = self.stamp();
-        let loaded = self.read(|book| book.load(&job.keys));
-        let effects = (job.decide)(&loaded, stamp);
-        let first_leaf = self.read(|book| book.leaves().size()) + group.leaves();
+        let known = match self.known(&job) {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!(%error, "the views cannot be read");
+                let _ = job.reply.send(Err(StoreError::Unavailable(error)));
+                return Ok(());
+            }
+        };
+        let effects = (job.decide)(&self.loaded(&job.keys, &known), stamp);
+        let first_leaf = self.book.read().mark().tree.size() + group.leaves();
         let committed = |count: u64| Committed::new(stamp, first_leaf..first_leaf + count);
         if effects.changes.is_empty() && effects.leaves.is_empty() {
             group.waiting.push((job.reply, committed(0)));
             return Ok(());
         }
         let seq = self.journal.next_seq() + group.records.len() as u64;
-        match self.prepare(seq, stamp, &job.keys, effects) {
+        match self.prepare(seq, stamp, &job, effects) {
             Ok(prepared) => {
                 let count = prepared.record.leaves.len() as u64;
-                if let Err(unfit) = self.take(prepared, group) {
-                    let error = io::Error::other(unfit);
+                if let Err(error) = self.take(prepared, known, group) {
                     // Before the caller hears of it, as for a frame that failed.
                     self.halt(&error);
                     return Err(error);
@@ -134,14 +160,41 @@ impl Committer {
         Ok(())
     }
 
+    /// The aggregates that a job names: as records in the making left them, or as they are.
+    fn known(&self, job: &Job) -> io::Result<Known> {
+        let others = job.keys.iter().filter(|key| **key != Key::Organisation);
+        let known = |key: &Key| match self.ahead.aggregate(key) {
+            Some(stored) => Ok(stored),
+            None => job.preloaded.aggregate(&self.book, key),
+        };
+        others.map(|key| Ok((*key, known(key)?))).collect()
+    }
+
+    fn loaded(&self, keys: &[Key], known: &Known) -> Loaded {
+        let mut loaded = Loaded::default();
+        for key in keys {
+            match known.get(key) {
+                Some(stored) => loaded.add(*key, stored.as_ref().map(|stored| stored.aggregate.clone())),
+                None => loaded.add_organisation(Arc::clone(self.ahead.organisation())),
+            }
+        }
+        loaded
+    }
+
     /// All of a record that can fail, before anything is touched.
-    fn prepare(&self, seq: u64, stamp: Stamp, keys: &[Key], effects: Effects) -> io::Result<Prepared> {
-        if let Some(stray) = effects.changes.iter().map(Change::key).find(|key| !keys.contains(key)) {
+    fn prepare(&self, seq: u64, stamp: Stamp, job: &Job, effects: Effects) -> io::Result<Prepared> {
+        if let Some(stray) = effects
+            .changes
+            .iter()
+            .map(Change::key)
+            .find(|key| !job.keys.contains(key))
+        {
             let kind = format!("a decision changed {stray:?} without naming it");
             return Err(io::Error::other(kind));
         }
-        let tenant = self.tenant_after(&effects.changes);
-        let (lines, chain) = self.chain.leaves(stamp, tenant.as_deref(), effects.leaves)?;
+        let (tenant, log) = self.organisation_after(&effects.changes);
+        let last = |name: &[u8], object: &Object| self.last_leaf(&job.preloaded, name, object);
+        let (lines, chain) = self.chain.leaves(stamp, (tenant, log), effects.leaves, &last)?;
         let record = Record::new(seq, stamp.millis, effects.changes, lines);
         let bytes = record.encode()?;
         if bytes.len() > MAX_RECORD_LEN {
@@ -150,32 +203,51 @@ impl Committer {
         Ok(Prepared { record, bytes, chain })
     }
 
+    fn last_leaf(&self, preloaded: &Preloaded, name: &[u8], object: &Object) -> io::Result<Option<Hash>> {
+        if let Some(hash) = self.ahead.head(name) {
+            return Ok(Some(hash));
+        }
+        if keys::is_resident(object.kind) {
+            return Ok(self.chain.resident.get(name).copied());
+        }
+        preloaded.head(&self.book, name)
+    }
+
     /// Applies a record ahead of its frame.
-    fn take(&mut self, prepared: Prepared, group: &mut Group) -> Result<(), Unfit> {
+    fn take(&mut self, prepared: Prepared, known: Known, group: &mut Group) -> io::Result<()> {
         let Prepared { record, bytes, chain } = prepared;
-        let changed = self
-            .book
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .apply(&record.changes)?;
-        self.chain.last.extend(chain);
+        let mut load = |key: &Key| Ok(known.get(key).cloned().flatten());
+        let done = self.ahead.apply(record.seq, &record.changes, &mut load)?;
+        let mut heads = Vec::with_capacity(chain.len());
+        for (name, hash) in chain {
+            if name.first() == Some(&keys::RESIDENT) {
+                self.chain.resident.insert(name.clone(), hash);
+            }
+            self.ahead.set_head(name.clone(), hash);
+            heads.push((name, *hash.as_bytes()));
+        }
         group.bytes += bytes.len() + 4;
         group.records.push(bytes);
         group.entries.push(Entry {
             seq: record.seq,
-            changed,
-            lines: record.leaves,
+            millis: record.millis,
+            steps: done.steps,
+            organisation: done.organisation,
+            leaves: record.leaves.iter().map(|line| leaf_hash(line.as_bytes())).collect(),
+            heads,
         });
         Ok(())
     }
 
     /// Makes the group durable, shows it, and answers.
-    fn finish(&mut self, group: Group) -> io::Result<()> {
+    fn finish(&mut self, mut group: Group) -> io::Result<()> {
         if !group.records.is_empty() {
             match self.journal.append(&group.records) {
-                Ok(frame) => {
-                    let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
-                    book.publish(frame, &group.entries);
+                Ok((frame, hash)) => {
+                    let entries = std::mem::take(&mut group.entries);
+                    self.book.write().show(frame, hash, entries);
+                    self.ahead.shown();
+                    self.signal.look(&self.book);
                 }
                 Err(error) => {
                     // Before anybody hears of it: nobody may look at what is perhaps durable and take it for undone.
@@ -205,53 +277,68 @@ impl Committer {
         }
     }
 
-    /// The organisation's id as it will be after `changes`.
-    fn tenant_after(&self, changes: &[Change]) -> Option<String> {
-        let organisation = [Key::Organisation];
-        let tenant = |loaded: &crate::domain::Loaded| {
-            let directory = loaded.organisation()?.directory.as_ref()?;
-            Some(directory.org().to_string())
-        };
-        let now = self.read(|book| tenant(&book.load(&organisation)));
-        now.or_else(|| {
-            let mut founding = State::default();
-            let mine = |change: &&Change| change.key() == Key::Organisation;
-            let mut mine = changes.iter().filter(mine);
-            mine.try_for_each(|change| founding.apply(change)).ok()?;
-            tenant(&founding.load(&organisation))
-        })
-    }
-
-    fn read<T>(&self, question: impl FnOnce(&Book) -> T) -> T {
-        question(&self.book.read().unwrap_or_else(PoisonError::into_inner))
+    /// The organisation's id and the number of its audit log, as they will be after `changes`.
+    fn organisation_after(&self, changes: &[Change]) -> (Option<String>, u64) {
+        let now = self.ahead.organisation();
+        let tenant = now.directory.as_ref().map(|directory| directory.org().to_string());
+        let log = changes.iter().rev().find_map(|change| match change {
+            Change::LossAccepted { log, .. } => Some(*log),
+            _ => None,
+        });
+        let log = log.unwrap_or(now.audit.log);
+        (tenant.or_else(|| tenant_founded(changes)), log)
     }
 }
 
+/// The id of the organisation that these changes found.
+fn tenant_founded(changes: &[Change]) -> Option<String> {
+    let mut founding = State::default();
+    let mine = |change: &&Change| change.key() == Key::Organisation;
+    let mut mine = changes.iter().filter(mine);
+    mine.try_for_each(|change| founding.apply(change)).ok()?;
+    let loaded = founding.load(&[Key::Organisation]);
+    let directory = loaded.organisation()?.directory.as_ref()?;
+    Some(directory.org().to_string())
+}
+
+/// Finds the last leaf on an object.
+type LastLeaf<'a> = dyn Fn(&[u8], &Object) -> io::Result<Option<Hash>> + 'a;
+
 impl Chain {
-    /// Lines for `drafts`, and what they make the last leaf of each object.
-    fn leaves(&self, stamp: Stamp, tenant: Option<&str>, drafts: Vec<LeafDraft>) -> io::Result<(Vec<String>, Links)> {
+    /// Lines for `drafts` of an organisation and its audit log, and what they make the last leaf of each object.
+    fn leaves(
+        &self,
+        stamp: Stamp,
+        (tenant, log): (Option<String>, u64),
+        drafts: Vec<LeafDraft>,
+        last: &LastLeaf<'_>,
+    ) -> io::Result<(Vec<String>, Links)> {
         let mut lines = Vec::with_capacity(drafts.len());
         let mut chain: Links = Vec::new();
         for draft in drafts {
-            let in_record = chain.iter().rev().find(|(object, _)| *object == draft.object);
-            let prev_obj = in_record.map(|(_, hash)| hash).or_else(|| self.last.get(&draft.object));
+            let name = keys::head(log, &draft.object);
+            let in_record = chain.iter().rev().find(|(other, _)| *other == name);
+            let prev_obj = match in_record {
+                Some((_, hash)) => Some(*hash),
+                None => last(&name, &draft.object)?,
+            };
             let leaf = Leaf {
                 v: 1,
                 id: self.draw_id(stamp)?,
                 t: stamp.millis,
                 node: self.node.clone(),
-                tenant: tenant.map(str::to_owned),
+                tenant: tenant.clone(),
                 event: draft.event,
                 outcome: draft.outcome,
                 actor: draft.actor,
-                prev_obj: prev_obj.copied(),
-                object: draft.object.clone(),
+                prev_obj,
+                object: draft.object,
                 peer: draft.peer,
                 req_id: draft.req_id,
                 data: draft.data,
             };
             let line = leaf.line().map_err(io::Error::other)?;
-            chain.push((draft.object, Leaf::hash_of(&line)));
+            chain.push((name, Leaf::hash_of(&line)));
             lines.push(line);
         }
         Ok((lines, chain))
@@ -269,7 +356,7 @@ impl Chain {
 
 impl Group {
     fn leaves(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.lines.len() as u64).sum()
+        self.entries.iter().map(|entry| entry.leaves.len() as u64).sum()
     }
 
     fn refuse(self, error: &io::Error) {

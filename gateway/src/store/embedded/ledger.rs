@@ -1,29 +1,29 @@
-//! The ledger on one machine: replay at start, then a queue in front of the committer (security.md 9.2).
+//! The ledger on one machine: a start, then a queue in front of the committer (security.md 9.2).
 
+use std::fs;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use sealpost_proto::id::{Hash, InviteId, Label, TransferId};
-use sealpost_proto::log::{Leaf, Object};
-use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::book::{Book, Entry};
+use super::ahead::Ahead;
+use super::book::Book;
 use super::committer::{Chain, Committer, Job};
-use super::journal::{FILE_LEN, FileIo, Journal, JournalReader, Options, Replayed, SystemIo};
-use super::record::Record;
-use super::views::Listing;
+use super::drain::{Bounds, Signal};
+use super::journal::{FILE_LEN, FileIo, JournalReader, Options, SystemIo};
+use super::leaves::Selection;
+use super::snapshot;
+use super::start::{Setup, Started, start};
+use super::verification::{Verification, VerificationState};
 use crate::clock::Clock;
-use crate::domain::{Change, Invite, Key, Organisation, Transfer};
+use crate::domain::Key;
 use crate::random::Random;
 use crate::store::StoreError;
 use crate::store::folder::PrivateFolder;
 use crate::store::ledger::{Committed, Decide, Ledger};
 use crate::store::open::OpenError;
-use crate::store::views::{Page, Views};
 
 /// Decisions that may wait; more wait in their callers.
 const QUEUE: usize = 1024;
@@ -34,16 +34,50 @@ pub struct EmbeddedLedger {
     /// Taken when the ledger is dropped, which ends the committer.
     queue: Option<mpsc::Sender<Job>>,
     committer: Option<JoinHandle<()>>,
-    book: Arc<RwLock<Book>>,
+    drain: Option<JoinHandle<()>>,
+    /// Threads that may end at any time.
+    background: Vec<JoinHandle<()>>,
+    pub(super) book: Arc<Book>,
+    signal: Arc<Signal>,
+    snapshots: Arc<snapshot::Signal>,
+    verification: Arc<Mutex<VerificationState>>,
     journal: JournalReader,
     stop: watch::Receiver<Option<String>>,
     /// Keeps the lock.
     _folder: PrivateFolder,
 }
 
+/// How a ledger is opened, where that is not always the same.
+#[derive(Debug, Clone)]
+pub(super) struct How {
+    /// Length of journal files.
+    pub(super) file_len: u64,
+    pub(super) io: Arc<dyn FileIo>,
+    pub(super) bounds: Bounds,
+    /// What tells this run of the machine from others.
+    pub(super) boot: Option<String>,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self {
+            file_len: FILE_LEN,
+            io: Arc::new(SystemIo),
+            bounds: Bounds::default(),
+            boot: boot(),
+        }
+    }
+}
+
+/// What Linux draws at each boot; elsewhere nothing, and views are made again after every unclean end.
+fn boot() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
 impl EmbeddedLedger {
-    /// Opens the ledger in `folder` (or begins one), replays it and starts the committer. `node` names this gateway process
-    /// in leaves.
+    /// Opens the ledger in `folder` (or begins one), brings its views up to the journal and starts the committer. `node` names this
+    /// gateway process in leaves.
     ///
     /// # Errors
     /// [`OpenError`]; after [`OpenError::Corrupt`] nothing was changed.
@@ -53,7 +87,7 @@ impl EmbeddedLedger {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, OpenError> {
-        Self::open_with(folder, node, clock, random, FILE_LEN, Arc::new(SystemIo))
+        Self::open_with(folder, node, clock, random, How::default())
     }
 
     pub(super) fn open_with(
@@ -61,44 +95,74 @@ impl EmbeddedLedger {
         node: &str,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
-        file_len: u64,
-        io: Arc<dyn FileIo>,
+        how: How,
     ) -> Result<Self, OpenError> {
-        let path = folder.subfolder("journal")?;
-        let mut replay = Replay::new(node, Arc::clone(&random));
-        let options = Options {
-            folder: path.clone(),
-            file_len,
-            io,
-            random,
+        let journal = Options {
+            folder: folder.subfolder("journal")?,
+            file_len: how.file_len,
+            io: how.io,
+            random: Arc::clone(&random),
         };
-        let journal = Journal::open(options, &mut |record| replay.take(&record))?;
-        let reader = journal.reader();
-        replay.book.open();
-        let book = Arc::new(RwLock::new(replay.book));
-        let (stop, stopped) = watch::channel(None);
-        let committer = Committer {
+        let setup = Setup {
             journal,
-            book: Arc::clone(&book),
-            chain: replay.chain,
+            views: folder.path().join("views"),
+            snapshots: folder.subfolder("snapshots")?,
+            bounds: how.bounds,
+            boot: how.boot,
+        };
+        let started = start(&setup)?;
+        let snapshots = Arc::new(snapshot::Signal::default());
+        let (stop, stopped) = watch::channel(None);
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let reader = started.journal.reader();
+        let (verification, verifier) = verification(&started);
+        let worker = snapshot::Worker {
+            signal: Arc::clone(&snapshots),
+            journal: setup.journal.folder.clone(),
+            snapshots: setup.snapshots,
+            file_len: how.file_len,
+            io: setup.journal.io,
+        };
+        let mark = started.book.read().mark().clone();
+        let committer = Committer {
+            journal: started.journal,
+            ahead: Ahead::of(Arc::clone(started.book.read().organisation())),
+            book: Arc::clone(&started.book),
+            chain: Chain {
+                node: node.to_owned(),
+                random,
+                resident: started.resident,
+            },
+            signal: Arc::clone(&started.signal),
+            closed: Arc::clone(&snapshots),
             clock,
-            last_millis: replay.last_millis,
+            last_millis: mark.millis,
             stop,
         };
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let thread = spawn(committer, jobs, &path)?;
+        // What was closed before this start.
+        snapshots.file_closed();
+        let (drain, ending) = (started.drain, Arc::clone(&snapshots));
+        let path = folder.path();
+        let io = OpenError::io;
         Ok(Self {
+            committer: Some(spawn("committer", move || committer.run(jobs)).map_err(io(path, "given a thread"))?),
+            drain: Some(spawn("drain", move || drain.run()).map_err(io(path, "given a thread"))?),
+            background: vec![
+                spawn("snapshots", move || worker.run()).map_err(io(path, "given a thread"))?,
+                spawn("verification", move || verifier.run(ending.is_ending())).map_err(io(path, "given a thread"))?,
+            ],
             queue: Some(queue),
-            committer: Some(thread),
-            book,
+            book: started.book,
+            signal: started.signal,
+            snapshots,
+            verification,
             journal: reader,
             stop: stopped,
             _folder: folder.clone(),
         })
     }
 
-    /// Waits until the ledger can take nothing more, and says why. The process must end then: what it holds in memory may be
-    /// ahead of the disk.
+    /// Waits until the ledger can take nothing more, and says why. The process must end then.
     pub async fn stopped(&self) -> String {
         let mut stop = self.stop.clone();
         let reason = stop
@@ -109,102 +173,91 @@ impl EmbeddedLedger {
         reason.unwrap_or_else(|| "the ledger's committer has ended".to_owned())
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&Book) -> T) -> Result<T, StoreError> {
-        // What was applied for a frame that failed must not be seen.
+    /// How far the verification of the whole journal has come: a start reads its last part alone.
+    #[must_use]
+    pub fn verification(&self) -> VerificationState {
+        let state = self.verification.lock().unwrap_or_else(PoisonError::into_inner);
+        state.clone()
+    }
+
+    /// Asks the views, away from other tasks if sled may keep the question waiting.
+    pub(super) async fn ask<T, F>(&self, question: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Book) -> io::Result<T> + Send + 'static,
+    {
+        // After a frame failed, nobody knows whether it is there.
         if self.stop.borrow().is_some() || self.stop.has_changed().is_err() {
             return Err(unavailable());
         }
-        Ok(question(&self.book.read().unwrap_or_else(PoisonError::into_inner)))
+        let answer = if self.book.is_busy() {
+            let book = Arc::clone(&self.book);
+            let asked = tokio::task::spawn_blocking(move || question(&book)).await;
+            asked.map_err(io::Error::other).flatten()
+        } else {
+            question(&self.book)
+        };
+        answer.map_err(StoreError::Unavailable)
     }
 }
 
+fn verification(started: &Started) -> (Arc<Mutex<VerificationState>>, Verification) {
+    let state = Arc::new(Mutex::new(VerificationState::Running));
+    let verification = Verification {
+        files: started.files.clone(),
+        verified_from: started.verified_from,
+        state: Arc::clone(&state),
+    };
+    (state, verification)
+}
+
 impl Drop for EmbeddedLedger {
+    /// Ends the committer, lets the drain leave all there is in sled, and ends the rest.
     fn drop(&mut self) {
         self.queue = None;
+        self.snapshots.end();
+        // A thread that panicked has said so already.
         if let Some(thread) = self.committer.take() {
-            // A committer that panicked has said so already.
+            let _ = thread.join();
+        }
+        self.signal.end();
+        if let Some(thread) = self.drain.take() {
+            let _ = thread.join();
+        }
+        for thread in self.background.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-fn spawn(committer: Committer, jobs: mpsc::Receiver<Job>, path: &Path) -> Result<JoinHandle<()>, OpenError> {
-    std::thread::Builder::new()
-        .name("committer".to_owned())
-        .spawn(move || committer.run(jobs))
-        .map_err(OpenError::io(path, "given a thread"))
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 fn unavailable() -> StoreError {
     StoreError::Unavailable(io::Error::other("the ledger has stopped"))
 }
 
-/// What a replay needs of a leaf. The frame's hash vouches for the rest, and auditors read it whole.
-#[derive(Deserialize)]
-struct OfLeaf {
-    object: Object,
-}
-
-/// What is gathered while the journal is read.
-struct Replay {
-    book: Book,
-    chain: Chain,
-    last_millis: u64,
-}
-
-impl Replay {
-    fn new(node: &str, random: Arc<dyn Random>) -> Self {
-        Self {
-            book: Book::default(),
-            chain: Chain {
-                node: node.to_owned(),
-                random,
-                last: std::collections::HashMap::new(),
-            },
-            last_millis: 0,
-        }
-    }
-
-    fn take(&mut self, replayed: &Replayed<'_>) -> Result<(), String> {
-        let seq = replayed.seq;
-        let record = Record::decode(seq, replayed.bytes)?;
-        if record.millis < self.last_millis {
-            return Err(format!("record {seq} is older than the one before it"));
-        }
-        self.last_millis = record.millis;
-        if record
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::LossAccepted { .. }))
-        {
-            // The successor stands for itself: no object has a leaf in it yet.
-            self.chain.last.clear();
-        }
-        for line in &record.leaves {
-            let leaf: OfLeaf = serde_json::from_str(line)
-                .map_err(|error| format!("record {seq} has a leaf that is none ({error})"))?;
-            self.chain.last.insert(leaf.object, Leaf::hash_of(line));
-        }
-        let changed = self.book.apply(&record.changes);
-        let changed = changed.map_err(|error| format!("record {seq}: {error}"))?;
-        let lines = record.leaves;
-        self.book.publish(replayed.position, &[Entry { seq, changed, lines }]);
-        Ok(())
-    }
-}
-
 #[async_trait]
 impl Ledger for EmbeddedLedger {
     async fn commit(&self, keys: Vec<Key>, decide: Decide) -> Result<Committed, StoreError> {
+        self.signal.room().await.map_err(StoreError::Unavailable)?;
+        let named = keys.clone();
+        let preloaded = self.ask(move |book| book.preload(&named)).await?;
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(unavailable)?;
-        let job = Job { keys, decide, reply };
+        let job = Job {
+            keys,
+            preloaded,
+            decide,
+            reply,
+        };
         queue.send(job).await.map_err(|_| unavailable())?;
         answer.await.map_err(|_| unavailable())?
     }
 
     async fn audit_leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
-        let Some(selection) = self.ask(|book| book.leaves().selection(from, limit))? else {
+        let Some(selection) = self.ask(move |book| Selection::of(book, from, limit)).await? else {
             return Ok(Vec::new());
         };
         let journal = self.journal.clone();
@@ -218,54 +271,12 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn audit_head(&self) -> Result<(u64, [u8; 32]), StoreError> {
-        self.ask(|book| (book.leaves().size(), book.leaves().head()))
+        self.ask(|book| {
+            let overlay = book.read();
+            Ok((overlay.mark().tree.size(), overlay.mark().tree.head()))
+        })
+        .await
     }
-}
-
-#[async_trait]
-impl Views for EmbeddedLedger {
-    async fn organisation(&self) -> Result<Arc<Organisation>, StoreError> {
-        self.ask(Book::organisation)
-    }
-
-    async fn transfer(&self, id: &TransferId) -> Result<Option<Arc<Transfer>>, StoreError> {
-        self.ask(|book| book.transfer(id))
-    }
-
-    async fn link(&self, hash: &Hash) -> Result<Option<TransferId>, StoreError> {
-        self.ask(|book| book.indices().link(hash))
-    }
-
-    async fn invite(&self, id: &InviteId) -> Result<Option<Arc<Invite>>, StoreError> {
-        self.ask(|book| book.invite(id))
-    }
-
-    async fn invites(&self) -> Result<Vec<Arc<Invite>>, StoreError> {
-        self.ask(|book| book.indices().invites().filter_map(|id| book.invite(id)).collect())
-    }
-
-    async fn inbox(&self, label: &Label, before: Option<u64>, limit: usize) -> Result<Page, StoreError> {
-        self.ask(|book| page(book, book.indices().inbox(), label, before, limit))
-    }
-
-    async fn sent(&self, label: &Label, before: Option<u64>, limit: usize) -> Result<Page, StoreError> {
-        self.ask(|book| page(book, book.indices().sent(), label, before, limit))
-    }
-
-    async fn due(&self, now: u64, limit: usize) -> Result<Vec<TransferId>, StoreError> {
-        self.ask(|book| book.indices().due(now).take(limit).copied().collect())
-    }
-
-    async fn sealed_unended(&self, after: Option<TransferId>, limit: usize) -> Result<Vec<TransferId>, StoreError> {
-        self.ask(|book| book.indices().unended(after).take(limit).copied().collect())
-    }
-}
-
-fn page(book: &Book, listing: &Listing, label: &Label, before: Option<u64>, limit: usize) -> Page {
-    let found = listing.page(label, before).take(limit);
-    found
-        .filter_map(|(position, id)| Some((position, book.transfer(id)?)))
-        .collect()
 }
 
 #[cfg(test)]

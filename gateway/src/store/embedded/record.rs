@@ -1,5 +1,6 @@
 //! A record of the ledger as it stands in the journal: JSON, versioned. Fields are only added.
 
+use sealpost_proto::log::Object;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Change;
@@ -56,4 +57,16 @@ struct Lines {
 /// Lines of the audit log in an encoded record.
 pub(super) fn lines_of(bytes: &[u8]) -> serde_json::Result<Vec<String>> {
     serde_json::from_slice::<Lines>(bytes).map(|lines| lines.leaves)
+}
+
+/// What the views need of a leaf. The frame's hash vouches for the rest, and auditors read it whole.
+#[derive(Deserialize)]
+pub(super) struct OfLeaf {
+    pub(super) object: Object,
+}
+
+impl OfLeaf {
+    pub(super) fn read(line: &str) -> Result<Self, String> {
+        serde_json::from_str(line).map_err(|error| format!("it has a leaf that is none ({error})"))
+    }
 }

@@ -19,7 +19,8 @@ pub(super) const HEADER_LEN: usize = 96;
 /// Bytes of a frame around its records.
 const FRAME_AROUND: usize = FRAME_HEAD_LEN + 32;
 /// Bytes of a frame before its records.
-pub(super) const FRAME_HEAD_LEN: usize = 4 + 4 + 8 + 4 + 32;
+pub(super) const FRAME_HEAD_LEN: usize = FRAME_HEAD_LEN_U32 as usize;
+pub(super) const FRAME_HEAD_LEN_U32: u32 = 4 + 4 + 8 + 4 + 32;
 /// Longest frame: the records of one group commit.
 pub(super) const MAX_FRAME_LEN: usize = 1024 * 1024;
 /// Records of a frame.

@@ -15,6 +15,10 @@ pub(crate) trait FileIo: Debug + Send + Sync {
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes what was written durable (fdatasync).
     fn sync(&self, file: &File) -> io::Result<()>;
+    /// Called before views or snapshots are written, which may fail there.
+    fn before_drain(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The operating system's files.

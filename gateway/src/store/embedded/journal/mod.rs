@@ -1,16 +1,19 @@
 //! The journal: the one truth of a single-node gateway (security.md 9.2). Knows frames and files, not what records say.
 //!
 //! Life of a record: [`Journal::make_room`] -> [`Journal::append`] writes one frame for the whole group, then one fdatasync
-//! -> acknowledged. Files of 64 MiB are reserved, synced and named before their first frame is written. At start every
-//! frame is read in order; an end that was torn by a crash is wiped, anything else that does not fit stops the start.
+//! -> acknowledged. Files of 64 MiB are reserved, synced and named before their first frame is written. At start the frames
+//! from a given file on are read in order; an end that was torn by a crash is wiped, anything else that does not fit stops
+//! the start. The files before it are read by [`verify`], in their own time.
 //! After a failed write or sync nothing is ever written again by this process.
 
 mod format;
 mod io;
 mod read;
+mod salvage;
 mod scan;
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use self::format::{HEADER_LEN, Header, HeaderError, MAX_FRAME_LEN, VERSION, enco
 pub(crate) use self::format::{MAX_RECORD_LEN, has_room};
 pub(crate) use self::io::{FileIo, SystemIo};
 pub(crate) use self::read::JournalReader;
+pub(crate) use self::salvage::{Break, Salvage, Salvaged};
 use self::scan::{End, Next, scan};
 use crate::random::Random;
 use crate::store::durable::{self, TempFile};
@@ -35,6 +39,17 @@ pub(crate) struct Position {
     pub(crate) file: u32,
     /// Offset in it.
     pub(crate) offset: u32,
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecordAt {
+    /// Number of the file, from 0.
+    pub(crate) file: u32,
+    /// Offset of its bytes.
+    pub(crate) offset: u32,
+    /// Their length.
+    pub(crate) len: u32,
 }
 
 /// How a journal is opened.
@@ -61,40 +76,69 @@ pub(crate) struct Journal {
     failed: bool,
 }
 
-/// A record found at start.
+/// A frame found in the journal, verified and in its place in the chain.
 #[derive(Debug)]
-pub(crate) struct Replayed<'a> {
-    /// Its number, from 1.
-    pub(crate) seq: u64,
-    /// Where its frame lies.
+pub(crate) struct Found<'a> {
+    /// Number of its first record, from 1.
+    pub(crate) first_seq: u64,
+    /// Where it lies.
     pub(crate) position: Position,
-    /// Its bytes.
-    pub(crate) bytes: &'a [u8],
+    /// Its records.
+    pub(crate) records: &'a [&'a [u8]],
+    /// Its hash.
+    pub(crate) hash: [u8; 32],
+}
+
+impl Found<'_> {
+    /// Number of its last record.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.first_seq + (self.records.len() as u64).saturating_sub(1)
+    }
+
+    /// Its records with their numbers and where they lie.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u64, RecordAt, &[u8])> {
+        let mut offset = self.position.offset + format::FRAME_HEAD_LEN_U32;
+        (self.first_seq..).zip(self.records).map(move |(seq, record)| {
+            let len = u32::try_from(record.len()).unwrap_or(u32::MAX);
+            let at = RecordAt {
+                file: self.position.file,
+                offset: offset + 4,
+                len,
+            };
+            offset += 4 + len;
+            (seq, at, *record)
+        })
+    }
+}
+
+/// What is done with a frame that was found; an error is damage.
+pub(crate) type Visit<'a> = dyn FnMut(Found<'_>) -> Result<(), String> + 'a;
+
+/// A journal file, by its header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileHead {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Number of its first record.
+    pub(crate) first_seq: u64,
+    /// Hash of the frame before; of the first file, what tells this journal from others.
+    pub(crate) continues: [u8; 32],
 }
 
 impl Journal {
-    /// Opens the journal, or begins one, and hands every record to `visit` in order.
-    pub(crate) fn open(
-        options: Options,
-        visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), String>,
-    ) -> Result<Self, OpenError> {
-        let folder = options.folder.clone();
-        let unfinished = folder.join(UNFINISHED);
-        durable::remove(&unfinished).map_err(OpenError::io(&unfinished, "removed"))?;
-        let mut paths = list(&folder)?;
-        if paths.is_empty() {
-            paths.push(begin(&options)?);
-        }
-        let (next, end) = replay(&paths, visit)?;
-        let last = paths
+    /// Opens the journal, or begins one, and hands every frame from file number `from` on to `visit` in order.
+    pub(crate) fn open(options: Options, from: usize, visit: &mut Visit<'_>) -> Result<Self, OpenError> {
+        let heads = prepare(&options)?;
+        let (next, end) = replay(&heads, from, true, visit)?;
+        let last = heads
             .last()
-            .ok_or_else(|| OpenError::corrupt(&folder, 0, "it has no files"))?;
-        let current = repair_end(&options, last, &end)?;
+            .ok_or_else(|| OpenError::corrupt(&options.folder, 0, "it has no files"))?;
+        let current = repair_end(&options, &last.path, &end)?;
         Ok(Self {
             current,
             offset: end.offset,
             next,
-            reader: JournalReader::new(paths),
+            reader: JournalReader::new(heads.into_iter().map(|head| head.path).collect()),
             options,
             failed: false,
         })
@@ -110,13 +154,14 @@ impl Journal {
         self.reader.clone()
     }
 
-    /// Makes sure that a frame of any length fits, so that a full disk is noticed before anything is decided.
-    pub(crate) fn make_room(&mut self) -> std::io::Result<()> {
+    /// Makes sure that a frame of any length fits, so that a full disk is noticed before anything is decided. Says whether a file
+    /// was closed for it.
+    pub(crate) fn make_room(&mut self) -> std::io::Result<bool> {
         if self.failed {
             return Err(failed());
         }
         if (self.offset + MAX_FRAME_LEN) as u64 <= self.options.file_len {
-            return Ok(());
+            return Ok(false);
         }
         let header = Header {
             first_seq: self.next.seq,
@@ -126,11 +171,11 @@ impl Journal {
         self.reader.push(path);
         self.current = file;
         self.offset = HEADER_LEN;
-        Ok(())
+        Ok(true)
     }
 
     /// Appends one frame of `records` and answers when it is durable. After an error the journal takes nothing more.
-    pub(crate) fn append(&mut self, records: &[Vec<u8>]) -> std::io::Result<Position> {
+    pub(crate) fn append(&mut self, records: &[Vec<u8>]) -> std::io::Result<(Position, [u8; 32])> {
         if self.failed {
             return Err(failed());
         }
@@ -151,12 +196,62 @@ impl Journal {
             self.next.previous = *hash;
         }
         self.failed = false;
-        Ok(position)
+        Ok((position, self.next.previous))
     }
 }
 
 fn failed() -> std::io::Error {
     std::io::Error::other("an earlier write to the journal failed")
+}
+
+/// Begins a journal where there is none, and removes a file that was never finished.
+pub(crate) fn prepare(options: &Options) -> Result<Vec<FileHead>, OpenError> {
+    let unfinished = options.folder.join(UNFINISHED);
+    durable::remove(&unfinished).map_err(OpenError::io(&unfinished, "removed"))?;
+    let heads = survey(&options.folder)?;
+    if !heads.is_empty() {
+        return Ok(heads);
+    }
+    begin(options)?;
+    survey(&options.folder)
+}
+
+/// The journal's files in order, by their headers.
+pub(crate) fn survey(folder: &Path) -> Result<Vec<FileHead>, OpenError> {
+    let head = |path: PathBuf| {
+        let mut bytes = Vec::with_capacity(HEADER_LEN);
+        File::open(&path)
+            .and_then(|file| file.take(HEADER_LEN as u64).read_to_end(&mut bytes))
+            .map_err(OpenError::io(&path, "read"))?;
+        let header = read_header(&path, &bytes)?;
+        Ok(FileHead {
+            path,
+            first_seq: header.first_seq,
+            continues: header.continues,
+        })
+    };
+    list(folder)?.into_iter().map(head).collect()
+}
+
+/// Reads closed files again, from file number `from` on: every one of `heads` but the last must be whole and continue the one
+/// before, and the last must continue them.
+pub(crate) fn verify(heads: &[FileHead], from: usize, visit: &mut Visit<'_>) -> Result<(), OpenError> {
+    let Some((last, closed)) = heads.split_last() else {
+        return Ok(());
+    };
+    if from >= closed.len() {
+        return Ok(());
+    }
+    let (next, _) = replay(closed, from, false, visit)?;
+    if (last.first_seq, last.continues) == (next.seq, next.previous) {
+        Ok(())
+    } else {
+        Err(OpenError::corrupt(
+            &last.path,
+            0,
+            "it does not continue the file before it",
+        ))
+    }
 }
 
 /// The journal's files in order.
@@ -180,7 +275,7 @@ fn path_of(folder: &Path, first_seq: u64) -> PathBuf {
     folder.join(format!("{first_seq:020}.{EXTENSION}"))
 }
 
-fn begin(options: &Options) -> Result<PathBuf, OpenError> {
+fn begin(options: &Options) -> Result<(), OpenError> {
     let first = || {
         let mut continues = [0; 32];
         options.random.fill(&mut continues)?;
@@ -190,8 +285,8 @@ fn begin(options: &Options) -> Result<PathBuf, OpenError> {
         };
         create(options, &header)
     };
-    let (path, _) = first().map_err(OpenError::io(&options.folder, "given its first journal file"))?;
-    Ok(path)
+    first().map_err(OpenError::io(&options.folder, "given its first journal file"))?;
+    Ok(())
 }
 
 /// Creates a file: reserved, headed and synced before it has its name, and the name synced before it is used.
@@ -206,19 +301,17 @@ fn create(options: &Options, header: &Header) -> std::io::Result<(PathBuf, File)
     Ok((path, file))
 }
 
-/// Reads all files in order; returns what comes next and how the last file ends.
-fn replay(
-    paths: &[PathBuf],
-    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), String>,
-) -> Result<(Next, End), OpenError> {
+/// Reads files in order; returns what comes next and how the last file ends. Only the end of an open file may be torn.
+fn replay(heads: &[FileHead], from: usize, is_open: bool, visit: &mut Visit<'_>) -> Result<(Next, End), OpenError> {
     let mut next = None;
     let mut end = End { offset: 0, dirty: 0 };
-    for (number, path) in paths.iter().enumerate() {
+    for (number, head) in heads.iter().enumerate().skip(from) {
+        let path = &head.path;
         let file = u32::try_from(number).map_err(|_| OpenError::corrupt(path, 0, "there are too many files"))?;
         let bytes = fs::read(path).map_err(OpenError::io(path, "read"))?;
         let header = read_header(path, &bytes)?;
         let next = next.get_or_insert(Next {
-            seq: 1,
+            seq: if number == 0 { 1 } else { header.first_seq },
             previous: header.continues,
         });
         if (header.first_seq, header.continues) != (next.seq, next.previous) {
@@ -230,16 +323,17 @@ fn replay(
         }
         let visit_frame = |offset: usize, frame: &format::Frame<'_>| {
             let offset = u32::try_from(offset).map_err(|_| "the file is too long".to_owned())?;
-            let position = Position { file, offset };
-            for (seq, bytes) in (frame.first_seq..).zip(&frame.records) {
-                visit(Replayed { seq, position, bytes })?;
-            }
-            Ok(())
+            visit(Found {
+                first_seq: frame.first_seq,
+                position: Position { file, offset },
+                records: &frame.records,
+                hash: frame.hash,
+            })
         };
         end = scan(&bytes, HEADER_LEN, next, visit_frame)
             .map_err(|damage| OpenError::corrupt(path, damage.offset as u64, damage.what))?;
-        let is_last = number + 1 == paths.len();
-        if !is_last && end.dirty > end.offset {
+        let may_be_torn = is_open && number + 1 == heads.len();
+        if !may_be_torn && end.dirty > end.offset {
             return Err(OpenError::corrupt(
                 path,
                 end.offset as u64,

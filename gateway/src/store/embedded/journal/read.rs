@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Position;
 use super::format::{FRAME_HEAD_LEN, Frame, HEADER_LEN, claimed_len};
+use super::{Position, RecordAt};
 
 /// Offset of the first frame in a file.
 const FIRST_FRAME: u32 = 96;
@@ -20,7 +20,8 @@ pub(crate) struct JournalReader {
 }
 
 impl JournalReader {
-    pub(super) fn new(paths: Vec<PathBuf>) -> Self {
+    /// A reader of these files, in order.
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
         Self {
             paths: Arc::new(RwLock::new(paths)),
         }
@@ -34,6 +35,14 @@ impl JournalReader {
     pub(super) fn last(&self) -> u32 {
         let files = self.paths.read().unwrap_or_else(PoisonError::into_inner).len();
         u32::try_from(files.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// The bytes of a record that [`super::Found`] gave, by its place in the file. Its frame vouched for it then.
+    pub(crate) fn record(&self, at: RecordAt) -> io::Result<Vec<u8>> {
+        let path = self.path(at.file).ok_or(io::ErrorKind::NotFound)?;
+        let mut bytes = vec![0; usize::try_from(at.len).map_err(io::Error::other)?];
+        File::open(path)?.read_exact_at(&mut bytes, u64::from(at.offset))?;
+        Ok(bytes)
     }
 
     /// Hands the records of each frame from `position` on to `visit`, until that returns `false` or the files end.

@@ -15,9 +15,9 @@ fn try_open(folder: &Path, records: &mut Vec<Vec<u8>>) -> Result<Journal, OpenEr
         random: Arc::new(SystemRandom),
     };
     records.clear();
-    Journal::open(options, &mut |replayed| {
-        assert_eq!(replayed.seq, records.len() as u64 + 1);
-        records.push(replayed.bytes.to_vec());
+    Journal::open(options, 0, &mut |found| {
+        assert_eq!(found.first_seq, records.len() as u64 + 1);
+        records.extend(found.records.iter().map(|record| record.to_vec()));
         Ok(())
     })
 }
@@ -39,7 +39,7 @@ fn fill(journal: &mut Journal, frames: usize, count: usize, len: usize) -> (Vec<
     for frame in 0..frames {
         let records: Vec<_> = (0..count).map(|n| record(frame * count + n, len)).collect();
         journal.make_room().unwrap();
-        positions.push(journal.append(&records).unwrap());
+        positions.push(journal.append(&records).unwrap().0);
         all.extend(records);
     }
     (all, positions)
@@ -222,7 +222,7 @@ fn a_record_that_is_not_understood_stops_the_start() {
         io: Arc::new(SystemIo),
         random: Arc::new(SystemRandom),
     };
-    let refused = Journal::open(options, &mut |_| Err("it says something new".to_owned())).unwrap_err();
+    let refused = Journal::open(options, 0, &mut |_| Err("it says something new".to_owned())).unwrap_err();
     assert!(refused.to_string().contains("it says something new"));
 }
 

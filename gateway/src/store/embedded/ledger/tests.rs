@@ -1,25 +1,42 @@
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use proptest::prelude::*;
-use sealpost_proto::id::OrgId;
-use sealpost_proto::log::EventType;
+use sealpost_proto::id::{Label, OrgId, TransferId};
+use sealpost_proto::log::{EventType, Leaf};
 
 use super::*;
 use crate::clock::SystemClock;
 use crate::domain::{Change, Effects, Loaded, ShredCause, Stamp};
 use crate::random::SystemRandom;
 use crate::store::contract::{self, sample};
+use crate::store::embedded::journal::Journal;
+use crate::store::embedded::record::Record;
 use crate::store::ledger::transact;
+use crate::store::views::Views;
+
+mod views;
 
 /// Long enough for a header and the longest frame, and little more: files end often.
 const SHORT: u64 = 1024 * 1024 + 64 * 1024;
 
 fn open_at(path: &Path, io: Arc<dyn FileIo>, clock: Arc<dyn Clock>) -> EmbeddedLedger {
+    open_as(path, how(io), clock)
+}
+
+fn how(io: Arc<dyn FileIo>) -> How {
+    How {
+        file_len: SHORT,
+        io,
+        boot: Some("one".to_owned()),
+        ..How::default()
+    }
+}
+
+fn open_as(path: &Path, how: How, clock: Arc<dyn Clock>) -> EmbeddedLedger {
     let folder = PrivateFolder::open(&path.join("data")).unwrap();
-    EmbeddedLedger::open_with(&folder, "node", clock, Arc::new(SystemRandom), SHORT, io).unwrap()
+    EmbeddedLedger::open_with(&folder, "node", clock, Arc::new(SystemRandom), how).unwrap()
 }
 
 fn open(path: &Path) -> EmbeddedLedger {
@@ -44,24 +61,35 @@ async fn announce(ledger: &EmbeddedLedger, n: u8) -> Result<Committed, StoreErro
 #[derive(Debug, Default)]
 struct TestIo {
     syncs: AtomicUsize,
+    writes: AtomicUsize,
     fails: AtomicBool,
     is_full: AtomicBool,
     gate: Mutex<()>,
+    /// The views cannot be written.
+    is_stuck: AtomicBool,
 }
 
 impl FileIo for TestIo {
-    fn allocate(&self, file: &std::fs::File, len: u64) -> io::Result<()> {
+    fn allocate(&self, file: &fs::File, len: u64) -> io::Result<()> {
         if self.is_full.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         SystemIo.allocate(file, len)
     }
 
-    fn write_at(&self, file: &std::fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fn write_at(&self, file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
         SystemIo.write_at(file, bytes, offset)
     }
 
-    fn sync(&self, file: &std::fs::File) -> io::Result<()> {
+    fn before_drain(&self) -> io::Result<()> {
+        if self.is_stuck.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn sync(&self, file: &fs::File) -> io::Result<()> {
         let _open = self.gate.lock().unwrap();
         self.syncs.fetch_add(1, Ordering::SeqCst);
         if self.fails.load(Ordering::SeqCst) {
@@ -122,22 +150,19 @@ async fn nobody_sees_what_is_not_durable() {
     let io = Arc::new(TestIo::default());
     let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
     let mut commit = Box::pin(announce(&ledger, 1));
+    io.writes.store(0, Ordering::SeqCst);
     {
         let _closed = io.gate.lock().unwrap();
         assert!((&mut commit).now_or_never().is_none());
-        while ledger
-            .book
-            .read()
-            .unwrap()
-            .load(&[Key::Transfer(id(1))])
-            .transfer(&id(1))
-            .is_none()
-        {
+        // The committer waits at the gate, with the frame written.
+        while io.writes.load(Ordering::SeqCst) < 1 {
             std::thread::yield_now();
         }
-        let book = ledger.book.read().unwrap();
-        assert!(book.transfer(&id(1)).is_none(), "applied, but not durable");
-        assert_eq!(book.leaves().size(), 0);
+        assert!(
+            ledger.transfer(&id(1)).now_or_never().unwrap().unwrap().is_none(),
+            "applied, but not durable"
+        );
+        assert_eq!(ledger.audit_head().now_or_never().unwrap().unwrap().0, 0);
     }
     commit.await.unwrap();
     assert!(ledger.transfer(&id(1)).await.unwrap().is_some());
@@ -259,7 +284,7 @@ async fn a_leaf_that_does_not_read_back_stops_the_start() {
         io: Arc::new(SystemIo),
         random: Arc::new(SystemRandom),
     };
-    let mut journal = Journal::open(options, &mut |_| Ok(())).unwrap();
+    let mut journal = Journal::open(options, 0, &mut |_| Ok(())).unwrap();
     let record = Record::new(2, u64::MAX, Vec::new(), vec!["{}".to_owned()]);
     journal.append(&[record.encode().unwrap()]).unwrap();
     drop((journal, data));
