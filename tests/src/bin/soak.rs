@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use sealpost_tests::faults::inject::Fault;
 use sealpost_tests::faults::results::{self, Batch, Place};
 use sealpost_tests::faults::world::World;
-use sealpost_tests::faults::{Outcome, Verdict, kill, power};
+use sealpost_tests::faults::{Outcome, Verdict, inject, kill, power};
 
-const USAGE: &str = "soak --fault kill|power --rounds N --seed S --results FILE [--folder DIR]";
+const USAGE: &str = "soak --fault kill|power|enospc|eio --rounds N --seed S --results FILE [--folder DIR]";
 
 /// What to run.
 struct Options {
@@ -60,10 +61,10 @@ fn run(options: &Options) -> Outcome<bool> {
     let place = Place::here(&options.folder);
     let world = World::found(&options.folder, options.seed)?;
     let start = Instant::now();
-    let verdict = rounds(options, &world)?;
+    let (rounds, verdict) = rounds(options, &world)?;
     let batch = Batch {
         fault: &options.fault,
-        rounds: options.rounds,
+        rounds,
         seed: options.seed,
         seconds: start.elapsed().as_secs_f64(),
         verdict: &verdict,
@@ -71,7 +72,7 @@ fn run(options: &Options) -> Outcome<bool> {
     results::append(&options.results, &place, &batch)?;
     println!(
         "{}: {} rounds in {:.1} s: {verdict}",
-        options.fault, options.rounds, batch.seconds
+        options.fault, rounds, batch.seconds
     );
     if verdict.is_clean() {
         return Ok(true);
@@ -80,10 +81,14 @@ fn run(options: &Options) -> Outcome<bool> {
     Ok(false)
 }
 
-fn rounds(options: &Options, world: &World) -> Outcome<Verdict> {
+/// Runs them, and says how many there were: of calls that fail, as many as a session makes.
+fn rounds(options: &Options, world: &World) -> Outcome<(u64, Verdict)> {
+    let Options { rounds, seed, .. } = *options;
     match options.fault.as_str() {
-        "kill" => kill::run(world, options.rounds, options.seed),
-        "power" => power::run(world, options.rounds, options.seed),
+        "kill" => Ok((rounds, kill::run(world, rounds, seed)?)),
+        "power" => Ok((rounds, power::run(world, rounds, seed)?)),
+        "enospc" => inject::run(world, Fault::Enospc, 1, seed),
+        "eio" => inject::run(world, Fault::Eio, 1, seed),
         _ => Err(USAGE.to_owned()),
     }
 }

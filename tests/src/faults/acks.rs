@@ -87,6 +87,13 @@ impl Acks {
         acks
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let opened: usize = self.openings.values().map(BTreeMap::len).sum();
+        self.sealed.len() + self.parts.len() + self.receipts.len() + self.invites.len() + opened
+    }
+
     /// Openings of a transfer that were acknowledged.
     #[must_use]
     pub fn opened(&self, transfer: &TransferId) -> u32 {

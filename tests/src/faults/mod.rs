@@ -14,6 +14,8 @@ pub mod acks;
 pub mod check;
 pub mod dice;
 pub mod disk;
+pub mod engines;
+pub mod inject;
 pub mod kill;
 pub mod power;
 pub mod process;

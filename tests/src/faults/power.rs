@@ -19,15 +19,16 @@ use super::{Outcome, Verdict, failed};
 
 /// Cuts of one recorded piece of work.
 const CUTS: u64 = 50;
-/// How long a piece of work lasts, in milliseconds.
-const WORK: u64 = 2_500;
+/// A piece of work ends when it has got so many acknowledgements, or after the longest time.
+const WORK: usize = 60;
+const LONGEST: Duration = Duration::from_secs(20);
 /// Transfers that are opened after a cut; the others are looked up.
 const OPENED: usize = 6;
 
 const CREW: Crew = Crew {
     senders: 2,
     receivers: 2,
-    pause: 150,
+    pause: 60,
 };
 
 /// Folders of a gateway, below the folder that holds both.
@@ -79,7 +80,10 @@ impl<'a> Recorded<'a> {
         let gateway = start.run()?;
         runtime.block_on(async {
             let crowd = Crowd::start(world, &folder.join("crowd"), &account, CREW, &dice.part(1))?;
-            tokio::time::sleep(Duration::from_millis(WORK / 2 + dice.below(WORK))).await;
+            let (until, enough) = (tokio::time::Instant::now() + LONGEST, WORK / 2 + dice.index(WORK));
+            while account.lock().count() < enough && tokio::time::Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             crowd.finish().await;
             Outcome::Ok(())
         })?;
@@ -156,25 +160,29 @@ impl<'a> Recorded<'a> {
 
 /// Cuts the power at a moment, and compares what a gateway makes of the rest with what had been acknowledged by then.
 fn cut(world: &World, runtime: &Runtime, disk: &Disk, acks: &Acks, at: Micros, dice: &mut Dice) -> Outcome<Verdict> {
-    let image = world.folder().join("image");
-    remove(&image)?;
-    disk.cut(&folders(&image), Survival::draw(dice), dice)?;
+    let scratch = world.scratch()?;
+    let image = scratch.path();
+    disk.cut(&folders(image), Survival::draw(dice), dice)?;
+    // What it was before a gateway touches it, should it be looked into.
+    let untouched = world.folder().join("image");
     let known = acks.until(at);
     let mut verdict = Verdict::default();
     if image.join("data/shares").exists() {
         check_destroyed(&image.join("data"), &known, &mut verdict)?;
     }
-    let gateway = match world.start(&image) {
-        Ok(gateway) => gateway,
-        Err(error) => {
-            verdict.wrong(format!("the gateway does not start after a power cut: {error}"));
-            return Ok(verdict);
+    remove(&untouched)?;
+    for part in folders(image) {
+        let name = part.file_name().unwrap_or_default().to_os_string();
+        copy_folder(&part, &untouched.join(name))?;
+    }
+    match world.start(image) {
+        Ok(gateway) => {
+            let mut checker = Checker::new(world, image)?;
+            let depth = Depth { opened: OPENED };
+            verdict.add(runtime.block_on(checker.check(&Account::of(known), depth, dice)));
+            gateway.kill()?;
         }
-    };
-    let mut checker = Checker::new(world, &image)?;
-    let depth = Depth { opened: OPENED };
-    let found = runtime.block_on(checker.check(&Account::of(known), depth, dice));
-    verdict.add(found);
-    gateway.kill()?;
+        Err(error) => verdict.wrong(format!("the gateway does not start after a power cut: {error}")),
+    }
     Ok(verdict)
 }

@@ -197,9 +197,9 @@ impl Process {
             return Ok(child);
         }
         let number = child.as_raw_nonzero();
-        let path = format!("/proc/{number}/task/{number}/children");
-        let children = std::fs::read_to_string(&path).map_err(failed(&path))?;
-        let first = children.split_whitespace().next().and_then(|word| word.parse().ok());
+        let children = std::fs::read_to_string(format!("/proc/{number}/task/{number}/children"));
+        let first = children.unwrap_or_default();
+        let first = first.split_whitespace().next().and_then(|word| word.parse().ok());
         // The watched one may have ended already; then the watcher is about to.
         Ok(first.and_then(Pid::from_raw).unwrap_or(child))
     }

@@ -68,6 +68,8 @@ pub enum Op {
     },
     /// Makes a file, or the names in a folder, durable.
     Sync(Fd),
+    /// Begins to write a part of a file, and promises nothing.
+    SyncRange(Fd),
     /// Gives a file another name.
     Rename(At, At),
     /// Gives a file one more name.
@@ -159,6 +161,15 @@ impl Trace {
             trace.describe(call, &format!("{begun}) = ?")).unwrap_or_default();
         }
         Ok(trace)
+    }
+
+    /// Takes every `sync_file_range` for a sync of the whole file. It is none; this shows what relying on it would be worth.
+    pub fn trust_ranges(&mut self) {
+        for call in &mut self.calls {
+            if let Op::SyncRange(fd) = call.op {
+                call.op = Op::Sync(fd);
+            }
+        }
     }
 
     fn enter(&mut self, at: Micros) -> usize {
@@ -304,7 +315,8 @@ fn operation(name: &str, arguments: &[&str]) -> Option<Op> {
         "close" => Some(Op::Close(fd(0)?)),
         "dup" | "dup2" | "dup3" => Some(Op::Dup(fd(0)?)),
         "fcntl" if argument(1)?.starts_with("F_DUPFD") => Some(Op::Dup(fd(0)?)),
-        "fcntl" | "sync_file_range" => Some(Op::Nothing),
+        "fcntl" => Some(Op::Nothing),
+        "sync_file_range" => Some(Op::SyncRange(fd(0)?)),
         "lseek" => Some(Op::Seek(fd(0)?)),
         "write" => write(unhex(argument(1)?)?, None),
         "pwrite64" => write(unhex(argument(1)?)?, Some(number(3)?)),

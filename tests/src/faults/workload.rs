@@ -161,6 +161,7 @@ pub async fn transfer_of(session: &mut Session, place: &mut Work<'_>, len: u64) 
         openings: limit,
         public_label: None,
         no_forward: false,
+        link: None,
     };
     let sent = send::send(session, draft, Arc::new(Silent)).await;
     let names = session.state.names("sent").map_err(failed("what was sent"))?;

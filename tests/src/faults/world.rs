@@ -72,6 +72,18 @@ impl World {
         self.folder.path()
     }
 
+    /// Where a gateway whose disk is of no interest runs: in memory, where the system has such a place, because thousands of
+    /// starts would spend their time waiting for syncs.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn scratch(&self) -> Outcome<TempDir> {
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() { memory } else { self.folder.path() };
+        let folder = tempfile::Builder::new().prefix("faults-").tempdir_in(place);
+        folder.map_err(failed("a folder for a round"))
+    }
+
     /// Keeps the folder for whoever looks into a fault, and says where it is.
     #[must_use]
     pub fn keep(mut self) -> PathBuf {

@@ -203,7 +203,7 @@ impl Disk {
                     ));
                 }
             }
-            Op::Allocate { .. } | Op::Dup(_) | Op::Seek(_) | Op::Nothing => {}
+            Op::Allocate { .. } | Op::Dup(_) | Op::Seek(_) | Op::SyncRange(_) | Op::Nothing => {}
         }
         Ok(())
     }

@@ -1,0 +1,459 @@
+//! Failing disks: ENOSPC and EIO from each system call on the gateway's folders in turn, during a short session.
+//!
+//! A full disk refuses a request and nothing more: the gateway goes on, and works again when there is room. A failing one, or a
+//! sync that failed for any reason, ends the gateway, because what the kernel dropped cannot be known. After either a start finds
+//! everything that was acknowledged.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sealpost_client::{Session, audit};
+use tokio::runtime::Runtime;
+
+use super::acks::{Account, Seen, now};
+use super::check::{Checker, Depth};
+use super::dice::Dice;
+use super::process::{Process, Start};
+use super::strace;
+use super::workload::{Work, shredded, store_part, transfer_of, whole};
+use super::world::{World, remove};
+use super::{Outcome, Verdict, failed};
+
+/// Calls that fail. Opening counts where it makes a file.
+const CALLS: [&str; 9] = [
+    "openat",
+    "write",
+    "pwrite64",
+    "ftruncate",
+    "fallocate",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "mkdir",
+];
+
+/// Longest wait for the share of a used transfer to be destroyed.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// What a call answers instead of doing its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The disk is full.
+    Enospc,
+    /// The disk fails.
+    Eio,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Enospc => "ENOSPC",
+            Self::Eio => "EIO",
+        }
+    }
+}
+
+/// A call that can fail: which, on what, and the how manyth of its kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Target {
+    call: String,
+    /// Relative to the folder with both folders. The folders of blobs, whose names are of chance, are one.
+    path: PathBuf,
+    number: u64,
+}
+
+/// Where the blobs of transfers lie: 256 folders by the first two digits of an id.
+const BLOBS: &str = "data/blobs/transfers";
+
+/// Lets every `step`th call of a session fail once, and returns how many failed.
+///
+/// # Errors
+/// When the harness itself fails. Faults of the product are in the verdict.
+pub fn run(world: &World, fault: Fault, step: usize, seed: u64) -> Outcome<(u64, Verdict)> {
+    strace::require()?;
+    let runtime = Runtime::new().map_err(failed("a runtime"))?;
+    let dice = Dice::new(seed);
+    let targets = targets(world, &runtime, &dice)?;
+    let mut verdict = Verdict::default();
+    let mut rounds = 0;
+    for (n, target) in targets
+        .iter()
+        .enumerate()
+        .skip(dice.clone().index(step))
+        .step_by(step.max(1))
+    {
+        let mut round = Round {
+            world,
+            runtime: &runtime,
+            fault,
+            target,
+            dice: dice.part(n as u64),
+        };
+        let Some(found) = round.run()? else {
+            continue;
+        };
+        rounds += 1;
+        let is_clean = found.is_clean();
+        verdict.add(found);
+        if !is_clean {
+            let Target { call, path, number } = target;
+            verdict.notes.push(format!(
+                "after {} from {call} {number} on {}",
+                fault.name(),
+                path.display()
+            ));
+        }
+    }
+    Ok((rounds, verdict))
+}
+
+/// One call that fails.
+struct Round<'a> {
+    world: &'a World,
+    runtime: &'a Runtime,
+    fault: Fault,
+    target: &'a Target,
+    dice: Dice,
+}
+
+/// How a session under a fault ended.
+struct Ended {
+    account: Account,
+    /// What the gateway said, if it has ended by itself.
+    stopped: Option<String>,
+    /// Whether the session went well from some moment on.
+    works_again: Outcome,
+}
+
+impl Round<'_> {
+    /// None if the call was not reached.
+    fn run(&mut self) -> Outcome<Option<Verdict>> {
+        let folder = self.world.copy("failing")?;
+        let log = folder.join("trace");
+        let ended = self.session(&folder, &log)?;
+        let trace = fs::read_to_string(&log).unwrap_or_default();
+        if !trace.contains("(INJECTED)") {
+            return Ok(None);
+        }
+        let mut verdict = Verdict::default();
+        self.judge(&ended, &mut verdict);
+        match self.world.start(&folder) {
+            Ok(gateway) => {
+                let mut checker = Checker::new(self.world, &folder)?;
+                let depth = Depth { opened: usize::MAX };
+                let found = self
+                    .runtime
+                    .block_on(checker.check(&ended.account, depth, &mut self.dice));
+                verdict.add(found);
+                gateway.kill()?;
+            }
+            Err(error) => verdict.wrong(format!("the gateway does not start afterwards: {error}")),
+        }
+        if verdict.is_clean() {
+            remove(&folder)?;
+        }
+        Ok(Some(verdict))
+    }
+
+    fn session(&mut self, folder: &Path, log: &Path) -> Outcome<Ended> {
+        let account = Account::default();
+        let start = Start {
+            wrapper: self.wrapper(folder, log),
+            ..Start::new(folder, self.world.port)
+        };
+        let mut gateway = match start.run() {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                let stopped = Some(error);
+                let works_again = Ok(());
+                return Ok(Ended {
+                    account,
+                    stopped,
+                    works_again,
+                });
+            }
+        };
+        let mut people = People::new(self.world, folder)?;
+        let script = async {
+            // What fails here is what the fault is for.
+            let _ = people.session(&account, &mut self.dice).await;
+            people.session(&account, &mut self.dice).await
+        };
+        let works_again = self.runtime.block_on(async {
+            tokio::select! {
+                outcome = script => outcome,
+                () = end_of(&mut gateway) => Err("the gateway has ended".to_owned()),
+            }
+        });
+        let stopped = gateway.ended()?.is_some().then(|| gateway.log());
+        gateway.kill()?;
+        Ok(Ended {
+            account,
+            stopped,
+            works_again,
+        })
+    }
+
+    /// Words that let the target's call fail.
+    fn wrapper(&self, folder: &Path, log: &Path) -> Vec<OsString> {
+        let Target { call, path, number } = self.target;
+        let inject = format!("inject={call}:error={}:when={number}", self.fault.name());
+        let options = [
+            "strace",
+            "-f",
+            "-qq",
+            "-y",
+            "-s",
+            "0",
+            "-e",
+            &inject,
+            "-e",
+            "signal=none",
+            "-o",
+        ];
+        let mut words: Vec<OsString> = options.map(OsString::from).to_vec();
+        words.push(log.into());
+        let paths = if path == Path::new(BLOBS) {
+            (0..=255_u8)
+                .map(|n| folder.join(BLOBS).join(format!("{n:02x}")))
+                .collect()
+        } else {
+            vec![folder.join(path)]
+        };
+        for path in paths {
+            words.extend([OsString::from("-P"), path.into_os_string()]);
+        }
+        words
+    }
+
+    /// Whether the gateway did what it should at the moment of the fault.
+    fn judge(&self, ended: &Ended, verdict: &mut Verdict) {
+        let Target { call, path, .. } = self.target;
+        let is_sync = call.contains("sync");
+        // sled's files are a view that may be thrown away; what fails there is not an answer's business.
+        let is_view = ![
+            "data/journal",
+            "data/shares",
+            "data/blobs",
+            "data/tmp",
+            "data/keys",
+            "data-ring",
+        ]
+        .iter()
+        .any(|part| path.starts_with(part));
+        let is_of_journal = path.starts_with("data/journal");
+        if let Some(log) = &ended.stopped {
+            if log.contains("panicked") {
+                verdict.wrong(format!("the gateway panicked: {log}"));
+            }
+            if !log.contains("sealpost-gateway: ") {
+                verdict.wrong(format!("the gateway ended without a sentence: {log}"));
+            }
+            let may_stop = self.fault == Fault::Eio || is_sync || is_of_journal || log.contains("ended at its start");
+            if !may_stop {
+                verdict.wrong(format!("a full disk ended the gateway: {log}"));
+            }
+            return;
+        }
+        let must_stop = self.fault == Fault::Eio && !is_view && (is_sync || !path.starts_with("data/tmp"));
+        if must_stop {
+            verdict.wrong("the gateway goes on after its disk failed".to_owned());
+        }
+        if let Err(error) = &ended.works_again {
+            verdict.wrong(format!("the gateway does not work again: {error}"));
+        }
+    }
+}
+
+async fn end_of(gateway: &mut Process) {
+    while matches!(gateway.ended(), Ok(None)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The people of the session.
+struct People {
+    folder: PathBuf,
+    desk: Session,
+    provider: Session,
+}
+
+impl People {
+    fn new(world: &World, folder: &Path) -> Outcome<Self> {
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            desk: world.desk.session(&folder.join("desk"))?,
+            provider: world.provider.session(&folder.join("provider"))?,
+        })
+    }
+
+    /// Everything that a gateway does, once, one act after the other: announce, part, seal, open, receipt, checkpoint, sweep.
+    /// Goes on after a failure; returns the first.
+    async fn session(&mut self, account: &Account, dice: &mut Dice) -> Outcome {
+        let mut first = Ok(());
+        let mut note = |outcome: Outcome| {
+            if first.is_ok() {
+                first = outcome;
+            }
+        };
+        note(store_part(&self.desk, dice, account).await.map(drop));
+        let mut sent = Vec::new();
+        for len in [3_000, 150_000] {
+            let mut work = Work {
+                folder: &self.folder,
+                dice,
+                account,
+            };
+            match transfer_of(&mut self.desk, &mut work, len).await {
+                Ok(transfer) => sent.push(transfer),
+                Err(error) => note(Err(error)),
+            }
+        }
+        for transfer in sent {
+            note(whole(&mut self.provider, account, transfer, false).await.map(drop));
+        }
+        note(self.audit(account).await);
+        first
+    }
+
+    /// Reads the audit log until the shares that are used up are destroyed.
+    async fn audit(&self, account: &Account) -> Outcome {
+        let used: Vec<_> = {
+            let acks = account.lock();
+            let is_used = |limit: Option<u32>| limit == Some(1);
+            let receipted = acks
+                .receipts
+                .keys()
+                .filter(|id| acks.sealed.get(id).is_some_and(|sealed| is_used(sealed.limit)));
+            receipted.copied().collect()
+        };
+        let until = tokio::time::Instant::now() + SWEEP;
+        loop {
+            let log = audit::update(&self.desk).await.map_err(failed("the audit log"))?;
+            let seen = Seen {
+                size: log.size,
+                root: log.root,
+                shredded: shredded(&log.leaves),
+                at: now(),
+            };
+            let is_done = used.iter().all(|id| seen.shredded.contains(id));
+            account.lock().seen.push(seen);
+            if is_done {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > until {
+                return Err("a share that is used up is not destroyed".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Every call of a session that changes files below the folders, found by watching one.
+fn targets(world: &World, runtime: &Runtime, dice: &Dice) -> Outcome<Vec<Target>> {
+    let folder = world.copy("watched")?;
+    let log = folder.join("trace");
+    let calls = format!("trace={}", CALLS.join(","));
+    let options = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-s",
+        "0",
+        "-e",
+        &calls,
+        "-e",
+        "signal=none",
+        "-o",
+    ];
+    let mut wrapper: Vec<OsString> = options.map(OsString::from).to_vec();
+    wrapper.push(log.clone().into());
+    let start = Start {
+        wrapper,
+        ..Start::new(&folder, world.port)
+    };
+    let gateway = start.run()?;
+    let account = Account::default();
+    let mut people = People::new(world, &folder)?;
+    runtime.block_on(people.session(&account, &mut dice.part(0)))?;
+    gateway.stop()?;
+    let text = fs::read_to_string(&log).map_err(failed(log.display()))?;
+    remove(&folder)?;
+    Ok(targets_in(&text, &folder))
+}
+
+fn targets_in(trace: &str, folder: &Path) -> Vec<Target> {
+    let mut counts: BTreeMap<(String, PathBuf), u64> = BTreeMap::new();
+    for line in trace.lines() {
+        let Some((call, path)) = changed_by(line, folder) else {
+            continue;
+        };
+        *counts.entry((call, path)).or_default() += 1;
+    }
+    let each = counts.into_iter().flat_map(|((call, path), count)| {
+        (1..=count).map(move |number| Target {
+            call: call.clone(),
+            path: path.clone(),
+            number,
+        })
+    });
+    each.collect()
+}
+
+/// The call of a line and the first path in it that lies below the folder.
+fn changed_by(line: &str, folder: &Path) -> Option<(String, PathBuf)> {
+    let (_, rest) = line.split_once(' ')?;
+    let (call, rest) = rest.trim_start().split_once('(')?;
+    if call == "openat" && !rest.contains("O_CREAT") {
+        return None;
+    }
+    let prefix = format!("{}/", folder.display());
+    let at = rest.find(&prefix)?;
+    let path = rest.get(at + prefix.len()..)?.split(['"', '>']).next()?;
+    if !path.starts_with("data") {
+        return None;
+    }
+    let path = if path.starts_with(&format!("{BLOBS}/")) {
+        BLOBS
+    } else {
+        path
+    };
+    Some((call.to_owned(), PathBuf::from(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_by_what_they_touch() {
+        let trace = "\
+7 openat(AT_FDCWD</x>, \"/w/data/tmp/0\", O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC, 0600) = 9</w/data/tmp/0>
+7 openat(AT_FDCWD</x>, \"/w/data/tmp/0\", O_RDONLY|O_CLOEXEC) = 9</w/data/tmp/0>
+8 fsync(9</w/data/tmp/0> <unfinished ...>
+7 write(5<anon_inode:[eventfd]>, \"\"..., 8) = 8
+8 <... fsync resumed>) = 0
+8 rename(\"/w/data/tmp/0\", \"/w/data/blobs/transfers/ab/x\") = 0
+8 fsync(9</w/data/blobs/transfers/ab>) = 0
+8 fsync(9</w/data/blobs/transfers/cd>) = 0
+8 fsync(9</w/trace>) = 0
+";
+        let target = |call: &str, path: &str, number| Target {
+            call: call.to_owned(),
+            path: PathBuf::from(path),
+            number,
+        };
+        let expected = [
+            target("fsync", BLOBS, 1),
+            target("fsync", BLOBS, 2),
+            target("fsync", "data/tmp/0", 1),
+            target("openat", "data/tmp/0", 1),
+            target("rename", "data/tmp/0", 1),
+        ];
+        assert_eq!(targets_in(trace, Path::new("/w")), expected);
+    }
+}
