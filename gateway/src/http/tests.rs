@@ -41,6 +41,7 @@ use crate::worker::{Position, ShareShredder};
 mod idempotency;
 mod limits;
 mod links;
+mod order;
 mod races;
 mod revoking;
 
@@ -104,6 +105,7 @@ impl SetupDoor for Closed {
 
 struct House {
     router: Router,
+    diary: order::Diary,
     clinic: Clinic,
     third: Person,
     ledger: Arc<EmbeddedLedger>,
@@ -191,12 +193,16 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
         log_key: clinic.log_key.clone(),
     };
     let shares = Arc::new(EmbeddedShares::open(&data, &ring, random).unwrap());
-    let shredder = ShareShredder::new(ledger.clone(), ledger.clone(), shares.clone(), Arc::new(NotNoted));
+    let diary = order::Diary::default();
+    let noted_ledger = Arc::new(diary.of(ledger.clone()));
+    let noted_shares = Arc::new(diary.of(shares.clone()));
+    let position = Arc::new(diary.of(NotNoted));
+    let shredder = ShareShredder::new(noted_ledger.clone(), ledger.clone(), noted_shares.clone(), position);
     let service = Service::new(Ports {
-        ledger: ledger.clone(),
+        ledger: noted_ledger,
         views: ledger.clone(),
-        blobs: over(Arc::new(FsBlobs::open(&data).unwrap())),
-        shares: shares.clone(),
+        blobs: Arc::new(diary.of(over(Arc::new(FsBlobs::open(&data).unwrap())))),
+        shares: noted_shares,
         shredder: Arc::new(shredder),
         checkpoints: Arc::new(NoCheckpoints),
         setup: Arc::new(Closed),
@@ -220,6 +226,7 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
     };
     House {
         router: router(api),
+        diary,
         clinic,
         third,
         ledger,

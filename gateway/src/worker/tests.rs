@@ -1,5 +1,7 @@
 //! The sweep on the real stores, stopped between any two of its steps.
 
+mod model;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
