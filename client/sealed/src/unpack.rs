@@ -131,11 +131,7 @@ impl<'a> Unpacker<'a> {
         let Some((_, hasher)) = self.open.take() else {
             return;
         };
-        let expected = FileDigests {
-            blake3: file.blake3,
-            sha256: file.sha256,
-        };
-        self.digests_agree &= hasher.finish() == expected;
+        self.digests_agree &= hasher.finish() == file.digests();
         self.current += 1;
     }
 

@@ -5,54 +5,67 @@ use std::sync::Arc;
 
 use sealpost_proto::id::TransferId;
 use sealpost_proto::sealed::{PayloadLayout, Reason};
-use sealpost_sealed::{Opener, UnpackError, Unpacker};
+use sealpost_sealed::{FileHasher, PayloadOpener, UnpackError, Unpacker};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::keep::ContainerWriter;
+use super::recorder::Recorder;
 use super::staging::Staging;
 use crate::api::Api;
 use crate::buffers::{BufferPool, PooledBuffer};
 use crate::error::Error;
 use crate::progress::Progress;
+use crate::resume::patience::persist;
 
 /// Parts that are fetched at once; one more is being opened.
 pub(super) const DOWNLOADS: usize = 3;
 
-/// Fetches all parts and hands them on in order. Ends early, without an error, when nobody takes them any more.
-pub(super) async fn fetch(
-    api: &Arc<Api>,
-    transfer: TransferId,
-    layout: PayloadLayout,
-    pool: BufferPool,
-    parts: Sender<PooledBuffer>,
-) -> Result<(), Error> {
-    let mut ahead: VecDeque<Fetch> = VecDeque::new();
-    let mut next = 0;
-    while next < layout.parts() || !ahead.is_empty() {
-        while ahead.len() < DOWNLOADS && next < layout.parts() {
-            let range = layout.part_range(next).ok_or(Reason::Leaves)?;
-            ahead.push_back(Fetch::start(Arc::clone(api), transfer, range, pool.clone()));
-            next += 1;
+/// How the parts of one transfer are fetched.
+pub(super) struct Fetching {
+    pub(super) api: Arc<Api>,
+    pub(super) transfer: TransferId,
+    pub(super) layout: PayloadLayout,
+    pub(super) pool: BufferPool,
+    pub(super) progress: Arc<dyn Progress>,
+}
+
+impl Fetching {
+    /// Fetches all parts from `first` on and hands them on in order. Ends early, without an error, when nobody takes them any more.
+    pub(super) async fn run(self, first: u64, parts: Sender<PooledBuffer>) -> Result<(), Error> {
+        let mut ahead: VecDeque<Fetch> = VecDeque::new();
+        let mut next = first;
+        while next < self.layout.parts() || !ahead.is_empty() {
+            while ahead.len() < DOWNLOADS && next < self.layout.parts() {
+                let range = self.layout.part_range(next).ok_or(Reason::Leaves)?;
+                ahead.push_back(Fetch::start(&self, range));
+                next += 1;
+            }
+            let Some(oldest) = ahead.pop_front() else { break };
+            if parts.send(oldest.finish().await?).await.is_err() {
+                break;
+            }
         }
-        let Some(oldest) = ahead.pop_front() else { break };
-        if parts.send(oldest.finish().await?).await.is_err() {
-            break;
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A part that is being fetched; stops when it is dropped.
 struct Fetch(JoinHandle<Result<PooledBuffer, Error>>, AbortHandle);
 
 impl Fetch {
-    fn start(api: Arc<Api>, transfer: TransferId, range: std::ops::Range<u64>, pool: BufferPool) -> Self {
+    fn start(fetching: &Fetching, range: std::ops::Range<u64>) -> Self {
+        let (api, transfer) = (Arc::clone(&fetching.api), fetching.transfer);
+        let (pool, progress) = (fetching.pool.clone(), Arc::clone(&fetching.progress));
         let task = tokio::spawn(async move {
             let taken = tokio::task::spawn_blocking(move || pool.take()).await;
-            let mut buffer = taken.map_err(|_| Error::Internal("a buffer"))?;
-            api.payload(&transfer, range, &mut buffer).await?;
-            Ok(buffer)
+            let buffer = tokio::sync::Mutex::new(taken.map_err(|_| Error::Internal("a buffer"))?);
+            persist(&*progress, || async {
+                let mut buffer = buffer.lock().await;
+                api.payload(&transfer, range.clone(), &mut buffer).await
+            })
+            .await?;
+            Ok(buffer.into_inner())
         });
         let abort = task.abort_handle();
         Self(task, abort)
@@ -69,39 +82,62 @@ impl Drop for Fetch {
     }
 }
 
-/// Verifies and opens every segment, and writes the plaintext into staging. Blocks the thread.
-pub(super) fn unpack(
-    opener: &Opener,
-    leaf_list: &[u8],
-    mut parts: Receiver<PooledBuffer>,
-    staging: &mut Staging,
-    mut container: Option<&mut ContainerWriter>,
-    progress: &dyn Progress,
-) -> Result<(), Error> {
-    let payload = opener.payload(leaf_list)?;
-    let layout = *payload.layout();
-    let mut unpacker = Unpacker::new(opener.manifest(), &layout);
-    for number in 0..layout.parts() {
-        let mut part = parts.blocking_recv().ok_or(Error::Internal("downloading stopped"))?;
-        let len = part.len() as u64;
-        if let Some(container) = &mut container {
-            container.write(&part)?;
+/// What the plaintext goes through.
+pub(super) struct Unpacking<'a> {
+    pub(super) payload: &'a PayloadOpener<'a>,
+    /// Has taken the plaintext of all parts before `first`.
+    pub(super) unpacker: Unpacker<'a>,
+    pub(super) first: u64,
+    pub(super) staging: &'a mut Staging,
+    pub(super) container: Option<&'a mut ContainerWriter>,
+    pub(super) recorder: Option<&'a Recorder>,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl Unpacking<'_> {
+    /// Verifies and opens every segment, and writes the plaintext into staging. Blocks the thread.
+    pub(super) fn run(mut self, mut parts: Receiver<PooledBuffer>) -> Result<(), Error> {
+        for number in self.first..self.payload.layout().parts() {
+            let mut part = parts.blocking_recv().ok_or(Error::Internal("downloading stopped"))?;
+            if let Some(container) = &mut self.container {
+                container.write(&part)?;
+            }
+            self.stage(number, &mut part)?;
+            self.progress.advance(part.len() as u64);
         }
-        let mut rest = part.as_mut_slice();
+        Ok(self.unpacker.finish()?)
+    }
+
+    fn stage(&mut self, number: u64, part: &mut [u8]) -> Result<(), Error> {
+        let layout = self.payload.layout();
+        // Of use only to somebody who resumes.
+        let mut hasher = self.recorder.map(|_| FileHasher::new(false));
+        let mut files = Vec::new();
+        let mut rest = part;
         for index in layout.part_segments(number) {
             let len = layout.stored_segment_len(index).ok_or(Reason::Leaves)?;
             let (stored, later) = rest.split_at_mut_checked(len).ok_or(Reason::Leaves)?;
             rest = later;
-            let plaintext = payload.open_segment(index, stored)?;
-            unpacker
-                .push(plaintext, |file, bytes| staging.write(file, bytes))
-                .map_err(|error| match error {
-                    UnpackError::Refused(reason) => Error::Rejected(reason),
-                    UnpackError::Sink(error) => error,
-                })?;
+            let plaintext = self.payload.open_segment(index, stored)?;
+            let staging = &mut *self.staging;
+            let pushed = self.unpacker.push(plaintext, |file, bytes| {
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(bytes);
+                }
+                if files.last() != Some(&file) {
+                    files.push(file);
+                }
+                staging.write(file, bytes)
+            });
+            pushed.map_err(|error| match error {
+                UnpackError::Refused(reason) => Error::Rejected(reason),
+                UnpackError::Sink(error) => error,
+            })?;
         }
-        progress.advance(len);
+        if let (Some(recorder), Some(hasher)) = (self.recorder, hasher) {
+            let paths = files.into_iter().map(|file| self.staging.path(file)).collect();
+            recorder.staged(number, hasher.finish().blake3, paths);
+        }
+        Ok(())
     }
-    unpacker.finish()?;
-    Ok(())
 }

@@ -1,37 +1,44 @@
 //! Receiving, in the order of security.md 3.8: every check before a file gets its name, then a signed receipt.
 //!
 //! The opening is drawn and kept here before the gateway is asked, so that a second try after a crash repeats it and is not
-//! counted. A transfer that fails a check leaves nothing behind but a *rejected* receipt.
+//! counted; what was verified by then stays in staging and is not fetched again. A transfer that fails a check leaves nothing behind
+//! but a *rejected* receipt.
 
 mod download;
+mod fetch;
 mod keep;
+mod receipts;
+mod recorder;
+mod resume;
 mod staging;
+pub(crate) mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealpost_proto::api::{OpenRequest, OpenResponse, ReceiptRequest, TransferSummary};
-use sealpost_proto::crypto::SigningKey;
-use sealpost_proto::id::{Hash, Label, OpeningId, PublicKey, TransferId};
-use sealpost_proto::receipt::{Assurance, Facts, Kind, Receipt, Signer};
+use sealpost_proto::api::{OpenRequest, OpenResponse, TransferSummary};
+use sealpost_proto::id::{Hash, Label, TransferId};
+use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::{Envelope, Header, MAX_BOX_LEN, Reason, Seal, VerifiedEnvelope};
 use sealpost_sealed::{FAST, Manifest, OpenWith, Opener, unwrap_secret};
 use zeroize::Zeroizing;
 
+pub(crate) use fetch::{Place, fetch_and_place};
 pub use keep::{KeepSealed, write_digits};
+pub(crate) use receipts::Receiver;
+pub use receipts::{deliver_receipt, deliver_receipts};
+pub use resume::{discard, resume};
 
-use crate::api::Api;
-use crate::buffers::BufferPool;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::records::{Progress as Stage, ReceivedRecord};
+use crate::resume::patience::persist;
 use crate::session::Session;
 use crate::verify::{self, Accepted};
-use download::DOWNLOADS;
-use keep::ContainerWriter;
-use staging::Staging;
+use fetch::Resumable;
+use state::{Receiving, Staged};
 
 /// How to receive.
 #[derive(Debug, Clone)]
@@ -72,82 +79,65 @@ pub struct Received {
     pub accepted: Accepted,
     /// Until when it could be opened.
     pub expires_at: u64,
-    /// The gateway has the receipt; else it is sent with the next `receive` or `inbox`.
+    /// The gateway has the receipt; else it is sent with the next `receive`, `resume` or `inbox`.
     pub is_receipted: bool,
+    /// Stored bytes that were staged before and not fetched again.
+    pub kept_bytes: u64,
 }
 
 /// Receives one transfer. The directory has been brought up to date.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; [`Error::Unfinished`] when [`resume`] can go on with it.
 pub async fn receive(
     session: &Session,
     summary: &TransferSummary,
     options: &Options,
     progress: Arc<dyn Progress>,
 ) -> Result<Received, Error> {
-    if let Some(keep) = &options.keep_sealed {
-        keep.check_free()?;
-    }
+    attempt(session, summary, options, false, progress).await
+}
+
+/// One try. A resumed one makes no other opening than the one that was interrupted.
+async fn attempt(
+    session: &Session,
+    summary: &TransferSummary,
+    options: &Options,
+    is_resumed: bool,
+    progress: Arc<dyn Progress>,
+) -> Result<Received, Error> {
     let (header, seal) = verify::pieces(summary)?;
     if header.sender_identity.is_none() {
         return Err(Error::Anonymous);
     }
     let hh = Hash::from_bytes(header.hash());
     let earlier = ReceivedRecord::get(&session.state, &hh)?;
-    if earlier.as_ref().is_some_and(ReceivedRecord::is_received) && !options.again {
+    let is_received = earlier.as_ref().is_some_and(ReceivedRecord::is_received);
+    if is_received && !options.again && !is_resumed {
         return Err(Error::AlreadyReceived(summary.transfer));
     }
-    let (opened, record) = open(session, summary.transfer, hh, earlier).await?;
+    if let Some(keep) = &options.keep_sealed {
+        keep.check_free()?;
+    }
+    let (receiving, staged) = resume::state_for(session, summary.transfer, hh, options, earlier.as_ref())?;
     let attempt = Attempt {
         session,
         summary,
         header,
         seal,
-        record,
+        record: resume::opened(&receiving.head),
     };
-    attempt.run(opened, options, progress).await
+    if let Some(placing) = &staged.placing
+        && let Some(paths) = resume::place_again(&receiving.head, placing)?
+    {
+        let accepted = verify::accepted(&summary.receipt, &session.account.at, &seal, &session.mirror)?;
+        let received = attempt.received(&placing.manifest, accepted, paths, seal.body.payload_len);
+        return attempt.finish(received, receiving).await;
+    }
+    attempt.run(receiving, staged, options, is_resumed, progress).await
 }
 
-/// Asks the gateway for its share. The opening is on disk before, so that it can be repeated.
-async fn open(
-    session: &Session,
-    transfer: TransferId,
-    hh: Hash,
-    earlier: Option<ReceivedRecord>,
-) -> Result<(OpenResponse, ReceivedRecord), Error> {
-    let repeatable = earlier.filter(|record| !record.is_received());
-    if let Some(record) = repeatable {
-        let request = OpenRequest {
-            hh,
-            opening: record.opening,
-        };
-        match session.api.open(&transfer, &request).await {
-            Ok(opened) => return Ok((opened, record)),
-            // The opening lapsed; what follows is a new one.
-            Err(error) if error.kind() == Some(sealpost_proto::problem::ProblemKind::Conflict) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let record = ReceivedRecord {
-        transfer,
-        hh,
-        opening: OpeningId::from_bytes(session.env.draw()),
-        progress: Stage::Opened,
-        receipt: None,
-    };
-    // When receiving once more, the record of the first time stays until the new files are in place.
-    if ReceivedRecord::get(&session.state, &hh)?.is_none_or(|earlier| !earlier.is_received()) {
-        record.put(&session.state, &session.env)?;
-    }
-    let request = OpenRequest {
-        hh,
-        opening: record.opening,
-    };
-    Ok((session.api.open(&transfer, &request).await?, record))
-}
-
-/// One try at a transfer whose opening has been made.
+/// One try at a transfer.
 struct Attempt<'a> {
     session: &'a Session,
     summary: &'a TransferSummary,
@@ -159,18 +149,60 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn run(
         mut self,
-        opened: OpenResponse,
+        mut receiving: Receiving,
+        staged: Staged,
         options: &Options,
+        is_resumed: bool,
         progress: Arc<dyn Progress>,
     ) -> Result<Received, Error> {
-        match self.verify_and_place(opened, options, progress).await {
-            Ok(received) => self.finish(received).await,
+        let opened = match self.open(&mut receiving, is_resumed, &progress).await {
+            Ok(opened) => opened,
+            // Nothing can be made of what is staged, or nothing is staged yet.
+            Err(Error::Api(error)) if resume::is_over(&error) || (error.is_definite_refusal() && !is_resumed) => {
+                resume::end(self.session, receiving)?;
+                return Err(error.into());
+            }
+            Err(Error::Api(error)) => return Err(resume::interrupted(error)),
+            Err(error) => return Err(error),
+        };
+        self.record = resume::opened(&receiving.head);
+        let resumable = Resumable {
+            receiving,
+            staged,
+            env: self.session.env.clone(),
+        };
+        match self.verify_and_place(opened, options, resumable, progress).await {
+            Ok((received, receiving)) => self.finish(received, receiving).await,
             Err(Error::Rejected(reason)) => {
+                discard(self.session, &self.record.hh)?;
                 // The person is told in any case; the sender only if the gateway takes the receipt.
-                let _ = self.post(Some(reason)).await;
+                let _ = receipts::post(self.session, &self.record, &self.seal, Some(reason)).await;
                 Err(reason.into())
             }
+            Err(Error::Api(error)) => Err(resume::interrupted(error)),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the gateway for its share.
+    async fn open(
+        &self,
+        receiving: &mut Receiving,
+        is_resumed: bool,
+        progress: &Arc<dyn Progress>,
+    ) -> Result<OpenResponse, Error> {
+        let (api, transfer, hh) = (&self.session.api, self.summary.transfer, receiving.head.hh);
+        let opening = receiving.head.opening;
+        let request = OpenRequest { hh, opening };
+        match persist(&**progress, || api.open(&transfer, &request)).await {
+            Err(error) if error.kind() == Some(ProblemKind::Conflict) && is_resumed => Err(Error::Lapsed(transfer)),
+            Err(error) if error.kind() == Some(ProblemKind::Conflict) => {
+                resume::open_anew(self.session, receiving)?;
+                let opening = receiving.head.opening;
+                let request = OpenRequest { hh, opening };
+                Ok(persist(&**progress, || api.open(&transfer, &request)).await?)
+            }
+            answer => Ok(answer?),
         }
     }
 
@@ -178,18 +210,22 @@ impl Attempt<'_> {
         &self,
         opened: OpenResponse,
         options: &Options,
+        resumable: Resumable,
         progress: Arc<dyn Progress>,
-    ) -> Result<Received, Error> {
+    ) -> Result<(Received, Receiving), Error> {
         let api = &self.session.api;
         let transfer = self.summary.transfer;
-        let manifest_box = api.manifest_box(&transfer, MAX_BOX_LEN).await?;
+        let manifest_box = persist(&*progress, || api.manifest_box(&transfer, MAX_BOX_LEN)).await?;
         let (opener, accepted) = self.open_envelope(&opened, &manifest_box)?;
         let place = Place {
             target: &options.target,
             keep_sealed: options.keep_sealed.as_ref(),
         };
-        let (opener, paths) = fetch_and_place(api, opener, place, progress).await?;
-        Ok(self.received(&opener, accepted, paths))
+        let fetched = fetch::fetch_resumably(api, opener, place, Some(resumable), progress).await?;
+        let receiving = fetched.receiving.ok_or(Error::Internal("the state of a receive"))?;
+        let manifest = fetched.opener.manifest();
+        let received = self.received(manifest, accepted, fetched.paths, fetched.kept_bytes);
+        Ok((received, receiving))
     }
 
     /// Audience, time, seal, sender, stanzas; own stanza, share, commitment, manifest.
@@ -220,176 +256,50 @@ impl Attempt<'_> {
         Ok((opener, accepted))
     }
 
-    fn received(&self, opener: &Opener, accepted: Accepted, paths: Vec<PathBuf>) -> Received {
+    fn received(&self, manifest: &Manifest, accepted: Accepted, paths: Vec<PathBuf>, kept_bytes: u64) -> Received {
         let directory = self.session.mirror.directory();
         let sender = self.header.sender_identity;
         let sender = sender.and_then(|identity| directory.member_by_identity(&identity));
         Received {
             transfer: self.summary.transfer,
             sender: sender.map(|member| member.label),
-            manifest: opener.manifest().clone(),
-            files: files_at(opener, paths),
+            manifest: manifest.clone(),
+            files: files_at(manifest, paths),
             sealed_at: self.seal.body.sealed_at,
             accepted,
             expires_at: self.header.expires_at,
             is_receipted: false,
+            kept_bytes,
         }
     }
 
     /// The files are in place: that is on disk before the receipt goes out, so that a crash costs neither.
-    async fn finish(mut self, mut received: Received) -> Result<Received, Error> {
-        self.record.progress = Stage::Placed;
-        self.record.put(&self.session.state, &self.session.env)?;
-        if let Ok(receipt) = self.post(None).await {
-            self.record.progress = Stage::Receipted;
-            self.record.receipt = Some(receipt);
-            self.record.put(&self.session.state, &self.session.env)?;
-            received.is_receipted = true;
+    async fn finish(self, mut received: Received, receiving: Receiving) -> Result<Received, Error> {
+        let (state, env) = (&self.session.state, &self.session.env);
+        let earlier = ReceivedRecord::get(state, &self.record.hh)?;
+        let is_recorded = |record: &ReceivedRecord| record.is_received() && record.opening == self.record.opening;
+        if !earlier.as_ref().is_some_and(is_recorded) {
+            let placed = ReceivedRecord {
+                progress: Stage::Placed,
+                ..self.record
+            };
+            placed.put(state, env)?;
         }
+        receiving.remove()?;
+        received.is_receipted = deliver_receipt(self.session, self.summary).await.is_ok();
         Ok(received)
     }
-
-    async fn post(&mut self, rejected: Option<Reason>) -> Result<String, Error> {
-        post_receipt(self.session, &self.record, &self.seal, rejected).await
-    }
-}
-
-/// Signs and posts a receipt, and returns it with the gateway's countersignature, verified.
-async fn post_receipt(
-    session: &Session,
-    record: &ReceivedRecord,
-    seal: &Seal,
-    rejected: Option<Reason>,
-) -> Result<String, Error> {
-    let account = &session.account;
-    let by = Receiver {
-        identity: account.identity.public(),
-        device: &account.device,
-        assurance: Assurance::Member,
-        opening: record.opening,
-        now: session.env.now(),
-    };
-    by.post_receipt(&session.api, &record.transfer, seal, rejected).await
-}
-
-/// Who signs a receipt, of which opening, and when.
-pub(crate) struct Receiver<'a> {
-    pub(crate) identity: PublicKey,
-    pub(crate) device: &'a SigningKey,
-    pub(crate) assurance: Assurance,
-    pub(crate) opening: OpeningId,
-    /// Unix seconds.
-    pub(crate) now: u64,
-}
-
-impl Receiver<'_> {
-    /// Signs and posts a receipt, and returns it with the gateway's countersignature, verified.
-    pub(crate) async fn post_receipt(
-        &self,
-        api: &Api,
-        transfer: &TransferId,
-        seal: &Seal,
-        rejected: Option<Reason>,
-    ) -> Result<String, Error> {
-        let signer = Signer {
-            identity: self.identity,
-            device: self.device.public(),
-            client: crate::CLIENT.to_owned(),
-            assurance: self.assurance,
-        };
-        let receipt = Receipt {
-            facts: Facts::of(&seal.body, self.now),
-            kind: match rejected {
-                None => Kind::Verified(signer),
-                Some(reason) => Kind::Rejected(signer, reason),
-            },
-        };
-        let mut note = receipt.note().map_err(|_| Error::Internal("a receipt"))?;
-        note.sign_as("dk", self.device);
-        let request = ReceiptRequest {
-            opening: self.opening,
-            receipt: note.to_string(),
-        };
-        let answer = api.post_receipt(transfer, &request).await?;
-        let signed = verify::countersigned(&answer.receipt, api.at(), seal)?;
-        if signed.note().text() != note.text() {
-            return Err(Error::Receipt("it is another receipt than the one that was posted"));
-        }
-        Ok(answer.receipt)
-    }
-}
-
-/// Where the files go.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// The folder.
-    pub(crate) target: &'a Path,
-    /// Keep the transfer sealed as well.
-    pub(crate) keep_sealed: Option<&'a KeepSealed>,
-}
-
-/// Fetches the payload of an opened transfer, verifies all of it, and only then gives the files their names.
-pub(crate) async fn fetch_and_place(
-    api: &Arc<Api>,
-    opener: Opener,
-    place: Place<'_>,
-    progress: Arc<dyn Progress>,
-) -> Result<(Opener, Vec<PathBuf>), Error> {
-    let envelope = opener.envelope().envelope();
-    let transfer = envelope.header.transfer_id;
-    let layout = opener.layout()?;
-    let leaves_len = usize::try_from(layout.segments() * 32).map_err(|_| Reason::Leaves)?;
-    let leaf_list = api.leaf_list(&transfer, leaves_len).await?;
-    let mut staging = Staging::create(place.target, &transfer)?;
-    let keep = place.keep_sealed;
-    let mut container = keep.map(|keep| ContainerWriter::create(keep, envelope)).transpose()?;
-
-    progress.start(layout.stored_len());
-    let (parts, taken) = tokio::sync::mpsc::channel(1);
-    let told = Arc::clone(&progress);
-    let worker = tokio::task::spawn_blocking(move || {
-        let container_ref = container.as_mut();
-        download::unpack(&opener, &leaf_list, taken, &mut staging, container_ref, &*told)?;
-        let paths = staging.place(&opener.manifest().files)?;
-        if let Some(container) = container {
-            container.finish(opener.envelope().envelope(), opener.secrets().share())?;
-        }
-        Ok::<_, Error>((opener, paths))
-    });
-    let fetched = download::fetch(api, transfer, layout, BufferPool::new(DOWNLOADS + 1), parts).await;
-    let unpacked = worker
-        .await
-        .map_err(|_| Error::Internal("the opening thread stopped"))?;
-    progress.finish();
-    // A failed download makes the worker stop too; the download's error is the one to tell.
-    fetched?;
-    unpacked
 }
 
 /// The files of an opened transfer, where they were put.
-pub(crate) fn files_at(opener: &Opener, paths: Vec<PathBuf>) -> Vec<ReceivedFile> {
-    let entries = opener.manifest().files.iter().zip(paths);
+pub(crate) fn files_at(manifest: &Manifest, paths: Vec<PathBuf>) -> Vec<ReceivedFile> {
+    let entries = manifest.files.iter().zip(paths);
     let files = entries.map(|(entry, path)| ReceivedFile {
         name: entry.name.clone(),
         path,
         len: entry.len,
     });
     files.collect()
-}
-
-/// Sends receipts that could not be sent when the files were put in place, signed anew.
-///
-/// # Errors
-/// [`Error`].
-pub async fn deliver_receipt(session: &Session, summary: &TransferSummary) -> Result<(), Error> {
-    let (header, seal) = verify::pieces(summary)?;
-    let record = ReceivedRecord::get(&session.state, &Hash::from_bytes(header.hash()))?;
-    let Some(mut record) = record.filter(|record| record.progress == Stage::Placed) else {
-        return Ok(());
-    };
-    record.receipt = Some(post_receipt(session, &record, &seal, None).await?);
-    record.progress = Stage::Receipted;
-    record.put(&session.state, &session.env)
 }
 
 /// Whether this client has received the transfer of this header hash before.

@@ -86,6 +86,17 @@ pub struct FileEntry {
     pub mtime: Option<i64>,
 }
 
+impl FileEntry {
+    /// The digests that the file must have.
+    #[must_use]
+    pub fn digests(&self) -> FileDigests {
+        FileDigests {
+            blake3: self.blake3,
+            sha256: self.sha256,
+        }
+    }
+}
+
 /// A manifest that obeys every rule and agrees with its header.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

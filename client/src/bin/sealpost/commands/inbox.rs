@@ -18,9 +18,10 @@ pub(super) async fn run(context: &Context, args: &Limit) -> Result<Report, Error
     session.update().await?;
     let mut text = count(transfers.len(), "transfer");
     let mut items = Vec::with_capacity(transfers.len());
+    // Receipts that could not be sent before go out now; if they cannot, the next time.
+    let _ = receive::deliver_receipts(&session).await;
+    super::resume::remind(context, &session);
     for summary in &transfers {
-        // A receipt that could not be sent before goes out now; if it cannot, the next time.
-        let _ = receive::deliver_receipt(&session, summary).await;
         let (line, item) = describe(&session, summary, &people)?;
         text.push_str(&line);
         items.push(item);

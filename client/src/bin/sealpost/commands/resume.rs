@@ -1,0 +1,224 @@
+//! `resume`: what an interruption left unfinished is finished, or thrown away.
+
+use sealpost_client::receive;
+use sealpost_client::resume::{self, Finished, Unfinished, Way};
+use sealpost_client::transfers::short_id;
+use sealpost_client::{Error, Session, text};
+use serde_json::{Value, json};
+
+use super::receive::{item, text as received_text};
+use crate::cli::Resume;
+use crate::context::{Context, People};
+use crate::exit::Exit;
+use crate::output::{Report, bytes, count, error_json, note};
+use crate::progress;
+
+pub(super) async fn run(context: &Context, args: &Resume) -> Result<Report, Error> {
+    let mut session = context.session()?;
+    let (all, damaged) = resume::unfinished(&session)?;
+    let wanted = match &args.transfer {
+        Some(prefix) => vec![find(all, prefix)?],
+        None => all,
+    };
+    let mut shown = Shown::default();
+    if args.transfer.is_none() {
+        for path in damaged {
+            shown.failed(&path.display().to_string(), "record", &Error::State);
+        }
+    }
+    if args.discard {
+        for one in &wanted {
+            shown.discarded(one, one.discard(&session));
+        }
+    } else {
+        finish_all(context, &mut session, &wanted, &mut shown).await?;
+    }
+    let is_single = args.transfer.is_some();
+    shown.report(is_single)
+}
+
+async fn finish_all(
+    context: &Context,
+    session: &mut Session,
+    wanted: &[Unfinished],
+    shown: &mut Shown,
+) -> Result<(), Error> {
+    // Before anything is asked: who has nothing to resume need not have a gateway that runs.
+    if !wanted.is_empty() {
+        shown.people = Some(People::load(session).await?);
+    }
+    for one in wanted {
+        let doing = match one.way {
+            Way::Out { .. } => "sending",
+            Way::In { .. } => "receiving",
+        };
+        let finished = one.finish(session, progress::bar(doing, context.json)).await;
+        shown.finished(one, finished);
+    }
+    for transfer in receive::deliver_receipts(session).await? {
+        shown
+            .lines
+            .push(format!("{}  the receipt has been sent", short_id(&transfer)));
+        shown.receipts.push(json!(transfer));
+    }
+    Ok(())
+}
+
+/// The one unfinished transfer whose id begins with `prefix`.
+fn find(all: Vec<Unfinished>, prefix: &str) -> Result<Unfinished, Error> {
+    let mut matching = all
+        .into_iter()
+        .filter(|one| one.transfer.to_string().starts_with(prefix));
+    let found = matching.next().filter(|_| !prefix.is_empty());
+    let found = found.ok_or_else(|| {
+        Error::NotFound(format!(
+            "No unfinished transfer has an id that begins with {}; `sealpost resume` goes on with all there are.",
+            text::line(prefix)
+        ))
+    })?;
+    if matching.next().is_some() {
+        return Err(Error::Input(format!(
+            "Several unfinished transfers have ids that begin with {prefix}; give more digits."
+        )));
+    }
+    Ok(found)
+}
+
+/// What a list says of one: `abcd1234  sending 3 files (5 MiB) to a@b`.
+pub(super) fn describe(one: &Unfinished) -> String {
+    let id = short_id(&one.transfer);
+    match &one.way {
+        Way::Out {
+            recipients,
+            files,
+            total,
+        } => {
+            let to: Vec<String> = recipients.iter().map(|to| text::line(to.as_str())).collect();
+            format!(
+                "{id}  sending {} ({}) to {}",
+                count(*files, "file"),
+                bytes(*total),
+                to.join(", ")
+            )
+        }
+        Way::In { target } => format!("{id}  receiving into {}", text::line(&target.display().to_string())),
+    }
+}
+
+/// Says on standard error that something is unfinished, if it is.
+pub(super) fn remind(context: &Context, session: &Session) {
+    if let Ok((all, _)) = resume::unfinished(session)
+        && !all.is_empty()
+    {
+        let number = count(all.len(), "unfinished transfer");
+        note(&format!("{number}: `{}` goes on.", context.command("resume")));
+    }
+}
+
+#[derive(Default)]
+struct Shown {
+    people: Option<People>,
+    lines: Vec<String>,
+    sent: Vec<Value>,
+    received: Vec<Value>,
+    discarded: Vec<Value>,
+    receipts: Vec<Value>,
+    failed: Vec<Value>,
+    errors: Vec<Error>,
+    failure: Option<Exit>,
+}
+
+impl Shown {
+    fn finished(&mut self, one: &Unfinished, finished: Result<Finished, Error>) {
+        match finished {
+            Ok(Finished::Sent(resumed)) => {
+                self.lines.push(format!(
+                    "{}: sealed and accepted; {} were there already",
+                    describe(one),
+                    bytes(resumed.kept_bytes)
+                ));
+                self.sent.push(json!({
+                    "transfer": resumed.sent.transfer,
+                    "recipients": resumed.sent.recipients,
+                    "bytes": resumed.sent.total,
+                    "expires_at": resumed.sent.expires_at,
+                    "kept_bytes": resumed.kept_bytes,
+                }));
+            }
+            Ok(Finished::Received(received)) => {
+                let Some(people) = &self.people else { return };
+                self.lines.push(format!(
+                    "{}: {} were there already\n{}",
+                    describe(one),
+                    bytes(received.kept_bytes),
+                    received_text(&received, people)
+                ));
+                self.received.push(item(&received, people, None));
+            }
+            Err(error) => self.failed_one(one, error),
+        }
+    }
+
+    fn discarded(&mut self, one: &Unfinished, discarded: Result<bool, Error>) {
+        let what = match (&discarded, &one.way) {
+            (Ok(true), _) => "thrown away; the gateway may have taken it already: `sealpost status` tells",
+            (Ok(false), Way::Out { .. }) => "thrown away; nobody can open any part of it",
+            (Ok(false), Way::In { .. }) => "thrown away; receive it again from its beginning",
+            (Err(_), _) => "",
+        };
+        match discarded {
+            Ok(perhaps_sent) => {
+                self.lines.push(format!("{}: {what}", describe(one)));
+                self.discarded.push(json!({
+                    "transfer": one.transfer,
+                    "direction": direction(one),
+                    "perhaps_sent": perhaps_sent,
+                }));
+            }
+            Err(error) => self.failed_one(one, error),
+        }
+    }
+
+    fn failed_one(&mut self, one: &Unfinished, error: Error) {
+        self.failed(&one.transfer.to_string(), direction(one), &error);
+        self.errors.push(error);
+    }
+
+    fn failed(&mut self, name: &str, direction: &str, error: &Error) {
+        let (exit, message) = (Exit::from(error), error.to_string());
+        self.failure.get_or_insert(exit);
+        self.lines
+            .push(format!("{}: {}", text::line(name), text::line(&message)));
+        self.failed
+            .push(json!({"transfer": name, "direction": direction, "error": error_json(exit, &message)}));
+    }
+
+    /// One that was named fails as a whole.
+    fn report(mut self, is_single: bool) -> Result<Report, Error> {
+        if is_single && let Some(error) = self.errors.pop() {
+            return Err(error);
+        }
+        if self.lines.is_empty() {
+            self.lines.push("Nothing is unfinished.".to_owned());
+        }
+        let json = json!({
+            "sent": self.sent,
+            "received": self.received,
+            "discarded": self.discarded,
+            "receipts": self.receipts,
+            "failed": self.failed,
+        });
+        let report = Report::done(self.lines.join("\n"), json);
+        Ok(Report {
+            exit: self.failure.unwrap_or(Exit::Ok),
+            ..report
+        })
+    }
+}
+
+fn direction(one: &Unfinished) -> &'static str {
+    match one.way {
+        Way::Out { .. } => "send",
+        Way::In { .. } => "receive",
+    }
+}

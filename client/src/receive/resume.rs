@@ -1,0 +1,146 @@
+//! The state of a receive around one try at it: found or made before the gateway is asked, and ended when the files are in place, when
+//! the transfer is refused, or when it is thrown away.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sealpost_proto::id::{Hash, OpeningId, TransferId};
+use sealpost_proto::problem::ProblemKind;
+
+use super::staging::{self, Staging};
+use super::state::{self, Placing, Receiving, ReceivingHead, Staged};
+use super::{Options, Received};
+use crate::api::ApiError;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::records::{Progress as Stage, ReceivedRecord};
+use crate::resume::begun::{Begun, Found};
+use crate::session::Session;
+use crate::verify;
+
+/// Goes on with an unfinished receive, within the same opening. The directory has been brought up to date.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Busy`], [`Error::Lapsed`] when it would need another opening, or as of [`super::receive`].
+pub async fn resume(session: &Session, hh: &Hash, progress: Arc<dyn Progress>) -> Result<Received, Error> {
+    let head = head(session, hh)?;
+    let summary = match session.api.transfer(&head.transfer).await {
+        Ok(summary) => summary,
+        Err(error) if is_over(&error) => {
+            discard(session, hh)?;
+            return Err(error.into());
+        }
+        Err(error) => return Err(interrupted(error)),
+    };
+    let (header, _) = verify::pieces(&summary)?;
+    if Hash::from_bytes(header.hash()) != head.hh {
+        return Err(sealpost_proto::sealed::Reason::Seal.into());
+    }
+    super::attempt(session, &summary, &head.options()?, true, progress).await
+}
+
+/// Throws away what is staged of an unfinished receive. Its opening is remembered, so that receiving it again within 24 hours is not
+/// counted.
+///
+/// # Errors
+/// [`Error`].
+pub fn discard(session: &Session, hh: &Hash) -> Result<(), Error> {
+    match state::open(&session.state, hh)? {
+        Some((Found::Free(receiving), _)) => end(session, receiving),
+        Some((Found::Busy(head), _)) => Err(Error::Busy(head.transfer)),
+        None => Ok(()),
+    }
+}
+
+fn head(session: &Session, hh: &Hash) -> Result<ReceivingHead, Error> {
+    let head = Begun::head(&session.state, state::RECEIVING, &hh.to_string())?;
+    head.ok_or_else(|| Error::NotFound("No such transfer is unfinished here.".to_owned()))
+}
+
+/// The state of a receive that is about to be tried: what an interruption left, if it is received in the same way, else a new one. It
+/// is on disk before the gateway is asked, so that the opening can be repeated.
+pub(super) fn state_for(
+    session: &Session,
+    transfer: TransferId,
+    hh: Hash,
+    options: &Options,
+    earlier: Option<&ReceivedRecord>,
+) -> Result<(Receiving, Staged), Error> {
+    let head = |opening| {
+        ReceivingHead::new(transfer, hh, opening, options, session.env.now())
+            .ok_or_else(|| Error::Input("The folder for the files has a name that cannot be written down.".to_owned()))
+    };
+    let opening = match state::open(&session.state, &hh)? {
+        Some((Found::Busy(_), _)) => return Err(Error::Busy(transfer)),
+        Some((Found::Free(receiving), staged)) => {
+            let opening = receiving.head.opening;
+            if receiving.head.is_alike(&head(opening)?) {
+                return Ok((receiving, staged));
+            }
+            end(session, receiving)?;
+            Some(opening)
+        }
+        None => earlier
+            .filter(|record| !record.is_received())
+            .map(|record| record.opening),
+    };
+    let opening = opening.unwrap_or_else(|| OpeningId::from_bytes(session.env.draw()));
+    let receiving = state::begin(&session.state, &session.env, head(opening)?)?;
+    Ok((receiving, Staged::default()))
+}
+
+/// Draws another opening for a receive whose opening has ended.
+pub(super) fn open_anew(session: &Session, receiving: &mut Receiving) -> Result<(), Error> {
+    let mut head = receiving.head.clone();
+    head.opening = OpeningId::from_bytes(session.env.draw());
+    receiving.put_head(head, &session.env)
+}
+
+/// Ends a receive whose files are not in place: staging goes, the opening is remembered.
+pub(super) fn end(session: &Session, receiving: Receiving) -> Result<(), Error> {
+    let head = &receiving.head;
+    staging::remove(&head.target()?, &head.transfer)?;
+    let earlier = ReceivedRecord::get(&session.state, &head.hh)?;
+    if !earlier.is_some_and(|record| record.is_received()) {
+        opened(head).put(&session.state, &session.env)?;
+    }
+    receiving.remove().map(drop)
+}
+
+/// The record of an opening of which nothing is in place.
+pub(super) fn opened(head: &ReceivingHead) -> ReceivedRecord {
+    ReceivedRecord {
+        transfer: head.transfer,
+        hh: head.hh,
+        opening: head.opening,
+        progress: Stage::Opened,
+        receipt: None,
+    }
+}
+
+/// Where the files are when nothing was left but giving them their names; now they all have them. None if something is missing.
+pub(super) fn place_again(head: &ReceivingHead, placing: &Placing) -> Result<Option<Vec<PathBuf>>, Error> {
+    let staging = Staging::create(&head.target()?, &head.transfer, true)?;
+    let files = &placing.manifest.files;
+    if !staging.is_complete(files, &placing.names) {
+        return Ok(None);
+    }
+    staging.place(files, &placing.names).map(Some)
+}
+
+/// A gateway that went away in the middle leaves what can be resumed.
+pub(super) fn interrupted(error: ApiError) -> Error {
+    if error.is_transient() {
+        Error::Unfinished(error)
+    } else {
+        error.into()
+    }
+}
+
+/// Whether a transfer can never be opened again by this person.
+pub(super) fn is_over(error: &ApiError) -> bool {
+    matches!(
+        error.kind(),
+        Some(ProblemKind::Expired | ProblemKind::Revoked | ProblemKind::LimitReached | ProblemKind::NotFound)
+    )
+}

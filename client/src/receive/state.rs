@@ -1,0 +1,149 @@
+//! What is kept of a transfer that is being received: the opening and where the files go, from before the gateway is asked; then how
+//! far the staging folder has come; then the names that the verified files get.
+
+use std::path::PathBuf;
+
+use sealpost_proto::encoding::Base64;
+use sealpost_proto::id::{Hash, OpeningId, TransferId};
+use sealpost_sealed::Manifest;
+use serde::{Deserialize, Serialize};
+
+use super::{KeepSealed, Options};
+use crate::env::Env;
+use crate::error::Error;
+use crate::home::State;
+use crate::platform;
+use crate::resume::begun::{Begun, Found};
+
+/// The folder of unfinished receives.
+pub(crate) const RECEIVING: &str = "receiving";
+
+/// The facts of an unfinished receive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReceivingHead {
+    pub(crate) transfer: TransferId,
+    pub(crate) hh: Hash,
+    /// The opening that this device drew; repeated after a crash, so it is counted once.
+    pub(crate) opening: OpeningId,
+    target: Base64,
+    keep_sealed: Option<Base64>,
+    with_share: bool,
+    again: bool,
+    pub(crate) begun_at: u64,
+}
+
+impl ReceivingHead {
+    /// None for paths that this system cannot write down.
+    pub(crate) fn new(
+        transfer: TransferId,
+        hh: Hash,
+        opening: OpeningId,
+        options: &Options,
+        begun_at: u64,
+    ) -> Option<Self> {
+        let bytes = |path: &std::path::Path| {
+            let absolute = std::path::absolute(path).ok()?;
+            platform::path_bytes(&absolute).map(Base64)
+        };
+        let keep = options.keep_sealed.as_ref();
+        Some(Self {
+            transfer,
+            hh,
+            opening,
+            target: bytes(&options.target)?,
+            keep_sealed: match keep {
+                Some(keep) => Some(bytes(&keep.path)?),
+                None => None,
+            },
+            with_share: keep.is_some_and(|keep| keep.with_share),
+            again: options.again,
+            begun_at,
+        })
+    }
+
+    /// The folder for the files.
+    pub(crate) fn target(&self) -> Result<PathBuf, Error> {
+        platform::path_of(&self.target.0).ok_or(Error::State)
+    }
+
+    /// How it was to be received.
+    pub(crate) fn options(&self) -> Result<Options, Error> {
+        let keep = self.keep_sealed.as_ref();
+        let keep = keep
+            .map(|bytes| platform::path_of(&bytes.0).ok_or(Error::State))
+            .transpose()?;
+        Ok(Options {
+            target: self.target()?,
+            again: self.again,
+            keep_sealed: keep.map(|path| KeepSealed {
+                path,
+                with_share: self.with_share,
+            }),
+        })
+    }
+
+    /// Whether it is received in the same way, so that what is staged can serve.
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        (&self.target, &self.keep_sealed) == (&other.target, &other.keep_sealed)
+    }
+}
+
+/// One record of the journal.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum ReceivingRecord {
+    /// A part is verified and durable in staging.
+    Part {
+        /// Its number; parts are staged in order.
+        number: u64,
+        /// BLAKE3 of its plaintext, without padding.
+        blake3: Hash,
+    },
+    /// Everything is verified and durable, and is about to get these names.
+    Placing(Box<Placing>),
+}
+
+/// The names that verified files get in the target folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Placing {
+    pub(crate) manifest: Manifest,
+    pub(crate) names: Vec<String>,
+}
+
+/// An unfinished receive that is ours to go on with.
+pub(crate) type Receiving = Begun<ReceivingHead>;
+
+/// What the journal of an unfinished receive says.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    /// BLAKE3 of the plaintext of the parts that are staged, from the first on.
+    pub(crate) parts: Vec<Hash>,
+    pub(crate) placing: Option<Box<Placing>>,
+}
+
+impl Staged {
+    fn take(&mut self, record: ReceivingRecord) {
+        match record {
+            ReceivingRecord::Part { number, blake3 } => {
+                // A part that had to be fetched again ends what was staged behind it.
+                self.parts.truncate(usize::try_from(number).unwrap_or(usize::MAX));
+                if self.parts.len() as u64 == number {
+                    self.parts.push(blake3);
+                }
+            }
+            ReceivingRecord::Placing(placing) => self.placing = Some(placing),
+        }
+    }
+}
+
+/// Keeps a receive from now on.
+pub(crate) fn begin(state: &State, env: &Env, head: ReceivingHead) -> Result<Receiving, Error> {
+    let name = head.hh.to_string();
+    Begun::create(state, env, RECEIVING, &name, head, None::<&ReceivingRecord>)
+}
+
+/// The unfinished receive of this header hash with what was kept of it.
+pub(crate) fn open(state: &State, hh: &Hash) -> Result<Option<(Found<ReceivingHead>, Staged)>, Error> {
+    let mut staged = Staged::default();
+    let found = Begun::open(state, RECEIVING, &hh.to_string(), |record| staged.take(record))?;
+    Ok(found.map(|found| (found, staged)))
+}
