@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,36 +14,40 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, RwLock};
 
-use crate::access::rates::Rate;
+use self::disk::FolderDisk;
+use self::health::Health;
+use self::signers::Signers;
 use crate::access::{Gatekeeper, Settings};
-use crate::audit::{Logs, SignerError};
+use crate::audit::{NotedLedger, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::domain::{Effects, Transfer};
 use crate::http::{
-    AddressLimits, AddressRates, Api, BodyRoom, Limits, NewId, Server, ServerLimits, TrustedProxies, router,
+    AddressLimits, Api, BodyRoom, Limits, NewId, Server, ServerLimits, TrustedProxies, router, tell_health,
 };
 use crate::identity::{IdentityError, SetupFile, identity};
 pub use crate::logging::start as start_logging;
 use crate::random::Random;
 pub use crate::random::SystemRandom;
-use crate::service::{self, Checkpoints, Identity, Ports, Service, Shredder};
+use crate::service::{DiskSpace, Identity, Ports, Service, Shredder};
 use crate::store::StoreError;
-use crate::store::embedded::{EmbeddedHeads, EmbeddedLedger, EmbeddedShares};
+use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
 use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
 use crate::store::ledger::transact;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
-use crate::worker::{ClockWatch, Garbage, Position, ShareShredder, Sweep, SweepPorts, SweepStatus};
+use crate::worker::{ClockWatch, Garbage, Hold, ShareShredder, Sweep, SweepPorts, SweepStatus};
+
+mod bounds;
+mod disk;
+mod health;
+mod signers;
 
 /// Name of this gateway process in audit leaves; there is one process on one machine.
 const NODE: &str = "1";
-
-/// Time after which a connection without a request in flight is closed (security.md 8).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a gateway did not start, or had to end.
 #[derive(Debug, Error)]
@@ -50,6 +55,23 @@ pub enum RunError {
     /// A store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The journal is damaged.
+    #[error(
+        "{0} If there is none, `sealpost-gateway journal repair` shows what is lost, and with --accept-loss goes on without it."
+    )]
+    DamagedJournal(OpenError),
+    /// Shares or ring, which are in no backup, are damaged.
+    #[error(
+        "{0} Release shares and the key ring are in no backup: move the damaged file away and start again. Transfers whose share is \
+         lost are then held until their senders run `sealpost rearm`."
+    )]
+    DamagedShares(OpenError),
+    /// The signer's memory is damaged.
+    #[error(
+        "{0} The file `signer` is in no backup: if it cannot be put right, move it away and start again. The gateway then no longer \
+         knows a data folder that was put back from one that is the newest."
+    )]
+    DamagedMemory(OpenError),
     /// The gateway does not know who it is.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -70,12 +92,18 @@ pub enum RunError {
         "the journal can no longer be written: {0}. Repair the disk and start again; nothing that was answered is lost."
     )]
     Ledger(String),
+    /// The clock is not synchronised, and the configuration asks for it.
+    #[error(
+        "the clock is not synchronised: there is no {0}. Start the time service and wait for it, set clock.sync_file to the \
+         file that yours makes, or set clock.require_sync to false."
+    )]
+    Clock(String),
 }
 
 /// A gateway that is ready to serve: its stores are open and what was due is destroyed.
 #[expect(missing_debug_implementations, reason = "the ports it holds have none")]
 pub struct Gateway {
-    listener: TcpListener,
+    listeners: Listeners,
     address: GatewayAddress,
     tls: ServerTls,
     setup: Arc<SetupFile>,
@@ -85,28 +113,50 @@ pub struct Gateway {
     ledger: Arc<EmbeddedLedger>,
     limits: ServerLimits,
     proxies: TrustedProxies,
+    health: Arc<Health>,
+    is_stopping: Arc<AtomicBool>,
+}
+
+/// Bound sockets: where clients come, and where health is told.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Clients come here.
+    pub clients: TcpListener,
+    /// Health is told here, to this machine alone; none for nowhere.
+    pub health: Option<TcpListener>,
+}
+
+/// No health is told.
+impl From<TcpListener> for Listeners {
+    fn from(clients: TcpListener) -> Self {
+        Self { clients, health: None }
+    }
 }
 
 impl Gateway {
-    /// Opens everything that `config` names, for clients that come to `listener`.
+    /// Opens everything that `config` names, for clients that come to `listeners`.
     ///
     /// # Errors
     /// [`RunError`].
     pub async fn open(
         config: &Config,
-        listener: TcpListener,
+        listeners: impl Into<Listeners>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, RunError> {
-        let url = config.url(listener.local_addr()?.port());
+        let listeners = listeners.into();
+        let url = config.url(listeners.clients.local_addr()?.port());
+        check_synchronised(&config.clock)?;
         let data = PrivateFolder::open(&config.data_dir)?;
         let ring = PrivateFolder::open(&config.ring_folder())?;
         let keys = data.subfolder("keys")?;
         let identity = Arc::new(identity(&keys, random.as_ref())?);
-        let shares = Arc::new(EmbeddedShares::open(&data, &ring, Arc::clone(&random))?);
+        let shares = EmbeddedShares::open(&data, &ring, Arc::clone(&random));
+        let shares = Arc::new(shares.map_err(damaged(RunError::DamagedShares))?);
         let blobs = Arc::new(FsBlobs::open(&data)?);
-        let ledger = EmbeddedLedger::open(&data, NODE, Arc::clone(&clock), Arc::clone(&random))?;
-        let ledger = Arc::new(ledger);
+        let ledger = EmbeddedLedger::open(&data, NODE, Arc::clone(&clock), Arc::clone(&random));
+        let ledger = Arc::new(ledger.map_err(damaged(RunError::DamagedJournal))?);
+        let disk: Arc<dyn DiskSpace> = Arc::new(FolderDisk(data.path().to_path_buf()));
         // Now that the folders are locked no other process answers any more.
         let started_at = clock.now_millis() / 1000;
         let ahead = ledger.organisation().await?.ahead.clone();
@@ -136,6 +186,7 @@ impl Gateway {
             share_gate: Arc::clone(&share_gate),
         });
         sweep.once_or_log().await;
+        hold_missing(&identity, &ledger, &shares).await;
         let garbage = Garbage {
             views: ledger.clone(),
             blobs: blobs.clone(),
@@ -147,14 +198,12 @@ impl Gateway {
             gateway: identity.gateway.clone(),
             started_at,
             ahead,
-            account_rate: Rate::per_second(
-                config.limits.requests_per_second_per_account,
-                config.limits.request_burst_per_account,
-            ),
+            account_rate: bounds::account_rate(&config.limits),
         };
         let gatekeeper = Gatekeeper::new(settings, ledger.clone(), ledger.clone(), Arc::clone(&clock));
+        let noted = NotedLedger::new(ledger.clone(), ledger.clone(), signers.logs());
         let service = Service::new(Ports {
-            ledger: ledger.clone(),
+            ledger: Arc::new(noted),
             views: ledger.clone(),
             blobs,
             shares,
@@ -163,9 +212,8 @@ impl Gateway {
             setup: setup.clone(),
             clock: Arc::clone(&clock),
             identity,
-            limits: service::Limits {
-                transfer_bytes: config.limits.transfer_bytes,
-            },
+            limits: bounds::service_limits(&config.limits),
+            disk: Arc::clone(&disk),
             sweep: wake,
             share_gate,
         });
@@ -174,20 +222,26 @@ impl Gateway {
             gatekeeper: Arc::new(gatekeeper),
             limits: Limits {
                 deadline: Duration::from_secs(config.limits.request_deadline),
-                addresses: Arc::new(AddressLimits::new(address_rates(&config.limits), Arc::clone(&clock))),
+                addresses: Arc::new(AddressLimits::new(
+                    bounds::address_rates(&config.limits),
+                    Arc::clone(&clock),
+                )),
             },
             new_id: NewId(Arc::new(move || new_id(random.as_ref()))),
             room: BodyRoom::default(),
         };
-        let limits = ServerLimits {
-            connections: config.limits.connections,
-            connections_per_address: config.limits.connections_per_address,
-            exempt_loopback: config.limits.exempt_loopback,
-            idle_timeout: IDLE_TIMEOUT,
-            shutdown_deadline: Duration::from_secs(config.shutdown_deadline),
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let health = Health {
+            ledger: ledger.clone(),
+            disk,
+            watermarks: bounds::watermarks(&config.limits),
+            watch,
+            sync_file: config.clock.sync_file.clone(),
+            sweep: sweep_status,
+            is_stopping: Arc::clone(&is_stopping),
         };
         Ok(Self {
-            listener,
+            listeners,
             address,
             tls,
             setup,
@@ -195,8 +249,10 @@ impl Gateway {
             sweep,
             garbage,
             ledger,
-            limits,
-            proxies: trusted_proxies(config),
+            limits: bounds::server_limits(config),
+            proxies: bounds::trusted_proxies(config),
+            health: Arc::new(health),
+            is_stopping,
         })
     }
 
@@ -211,7 +267,13 @@ impl Gateway {
     /// # Errors
     /// [`RunError::Socket`].
     pub fn local_addr(&self) -> Result<SocketAddr, RunError> {
-        Ok(self.listener.local_addr()?)
+        Ok(self.listeners.clients.local_addr()?)
+    }
+
+    /// Address and port at which health is told.
+    #[must_use]
+    pub fn health_addr(&self) -> Option<SocketAddr> {
+        self.listeners.health.as_ref()?.local_addr().ok()
     }
 
     /// File with the setup string, until the organisation is founded.
@@ -220,21 +282,33 @@ impl Gateway {
         self.setup.path()
     }
 
-    /// Serves until `shutdown` is ready, then lets running requests end until the deadline.
+    /// Serves until `shutdown` is ready, then lets running requests end until the deadline. Until the end it tells health.
     ///
     /// # Errors
-    /// [`RunError::Ledger`] if the ledger ends first.
+    /// [`RunError::Ledger`] if the ledger ends first, [`RunError::Socket`] if the socket of health does.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let ledger = Arc::clone(&self.ledger);
+        let Listeners { clients, health } = self.listeners;
+        let health = async {
+            match health {
+                Some(listener) => tell_health(listener, self.health).await,
+                None => std::future::pending().await,
+            }
+        };
+        let shutdown = async {
+            shutdown.await;
+            self.is_stopping.store(true, Ordering::Relaxed);
+        };
         let server = Server::new(router(self.api), self.tls.config, self.limits, self.proxies);
         tracing::info!(gateway = %self.address.gateway, "serving");
         tokio::select! {
-            () = server.run(self.listener, shutdown) => {
+            () = server.run(clients, shutdown) => {
                 tracing::info!("stopped");
                 Ok(())
             }
             () = self.sweep.run() => Ok(()),
             () = self.garbage.run() => Ok(()),
+            ended = health => Ok(ended?),
             reason = ledger.stopped() => Err(RunError::Ledger(reason)),
         }
     }
@@ -246,21 +320,65 @@ impl Gateway {
 /// [`RunError`].
 pub async fn run(
     config: &Config,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     ready: impl FnOnce(&Gateway),
 ) -> Result<(), RunError> {
-    let gateway = Gateway::open(config, listener, clock, random).await?;
+    let gateway = Gateway::open(config, listeners, clock, random).await?;
     ready(&gateway);
     gateway.serve(shutdown).await
 }
 
-/// The stamp that the ledger gives now: the clock's, or its own last one, if that is later.
+/// The stamp that the ledger gives now: the clock's, or its own last one, if that is later. One that cannot write now gives none.
 async fn last_stamp(ledger: &EmbeddedLedger) -> Result<u64, StoreError> {
-    let ((), committed) = transact(ledger, Vec::new(), |_, _| ((), Effects::none())).await?;
-    Ok(committed.at().millis)
+    match transact(ledger, Vec::new(), |_, _| ((), Effects::none())).await {
+        Ok(((), committed)) => Ok(committed.at().millis),
+        Err(StoreError::Unavailable(error)) => {
+            tracing::warn!(%error, "the journal cannot be written now, so the clock is not compared with it");
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks for the file that time services make; the kernel itself is not asked, because that call also sets the clock and is
+/// therefore forbidden to a hardened service.
+fn check_synchronised(clock: &config::Clock) -> Result<(), RunError> {
+    let file = clock.sync_file.display();
+    if clock.sync_file.exists() {
+        return Ok(());
+    }
+    if clock.require_sync {
+        return Err(RunError::Clock(file.to_string()));
+    }
+    tracing::warn!(%file, "nothing says that the clock is synchronised: expiry and signatures hang on it");
+    Ok(())
+}
+
+/// For `map_err`: names the way out of damage to a store.
+fn damaged(name: fn(OpenError) -> RunError) -> impl FnOnce(OpenError) -> RunError {
+    move |error| match error {
+        OpenError::Corrupt { .. } => name(error),
+        other => other.into(),
+    }
+}
+
+/// Holds what has no share. Nothing is released without one, whether or not that could be written down.
+async fn hold_missing(identity: &Identity, ledger: &Arc<EmbeddedLedger>, shares: &Arc<EmbeddedShares>) {
+    let hold = Hold {
+        ledger: ledger.clone(),
+        views: ledger.clone(),
+        shares: shares.clone(),
+        gateway: identity.gateway.clone(),
+    };
+    if let Err(error) = hold.missing().await {
+        tracing::error!(
+            ?error,
+            "transfers without a release share could not be held; the next start tries again"
+        );
+    }
 }
 
 async fn setup_file(
@@ -278,20 +396,6 @@ async fn setup_file(
     Ok(opened?)
 }
 
-fn trusted_proxies(config: &Config) -> TrustedProxies {
-    let networks = config.trusted_proxies.clone();
-    TrustedProxies::new(move |address| networks.contain(address))
-}
-
-fn address_rates(limits: &config::Limits) -> AddressRates {
-    AddressRates {
-        all: Rate::per_second(limits.requests_per_second_per_address, limits.request_burst_per_address),
-        newcomers: Rate::per_hour(limits.newcomers_per_hour_per_address),
-        redemptions: Rate::per_hour(limits.redemptions_per_hour_per_address),
-        exempt_loopback: limits.exempt_loopback,
-    }
-}
-
 fn new_id(random: &dyn Random) -> String {
     let mut bytes = [0; 16];
     if let Err(error) = random.fill(&mut bytes) {
@@ -307,36 +411,6 @@ fn host_of(url: &str) -> &str {
         return address.split(']').next().unwrap_or(address);
     }
     authority.split(':').next().unwrap_or(authority)
-}
-
-/// Both logs, as the rooms that need them see them.
-struct Signers(Logs);
-
-impl Signers {
-    async fn open(identity: &Identity, ledger: &Arc<EmbeddedLedger>, ring: &PrivateFolder) -> Result<Self, RunError> {
-        let heads = Arc::new(EmbeddedHeads::open(ring)?);
-        let key = identity.log_key.clone();
-        let logs = Logs::open(heads, &identity.gateway, key, ledger.clone(), ledger.clone());
-        Ok(Self(logs.await?))
-    }
-}
-
-#[async_trait]
-impl Checkpoints for Signers {
-    async fn directory(&self) -> Result<String, StoreError> {
-        Ok(self.0.directory_checkpoint().await?)
-    }
-
-    async fn audit(&self) -> Result<String, StoreError> {
-        Ok(self.0.audit_checkpoint().await?)
-    }
-}
-
-#[async_trait]
-impl Position for Signers {
-    async fn note(&self) -> Result<(), StoreError> {
-        Ok(self.0.note_destruction().await?)
-    }
 }
 
 #[async_trait]

@@ -48,6 +48,7 @@ impl Gateway {
         let mut child = Command::new(&program)
             .env("SEALPOST__DATA_DIR", data)
             .env("SEALPOST__LISTEN", format!("127.0.0.1:{port}"))
+            .env("SEALPOST__HEALTH__LISTEN", "127.0.0.1:0")
             .env("SEALPOST__LOG__LEVEL", level)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -7,6 +7,7 @@ mod admit;
 mod audit;
 mod directory;
 mod enrolment;
+mod health;
 mod input;
 mod limits;
 mod links;
@@ -25,6 +26,7 @@ mod transfers;
 mod uploads;
 
 pub use admit::{Api, BodyRoom};
+pub use health::{ClockHealth, DiskHealth, HealthChecks, LedgerHealth, Report, SweepHealth, tell_health};
 pub use limits::{AddressLimits, AddressRates};
 pub use middleware::{Limits, NewId};
 pub use router::router;

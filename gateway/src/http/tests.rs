@@ -28,7 +28,7 @@ use crate::domain::fixture::{Clinic, NOW, Person, SHARE};
 use crate::domain::sealing::SealCommand;
 use crate::domain::{Change, Effects, Key};
 use crate::random::SystemRandom;
-use crate::service::{self, Checkpoints, Identity, Ports, Service, SetupDoor};
+use crate::service::{self, Checkpoints, DiskSpace, Identity, Ports, Service, SetupDoor};
 use crate::store::StoreError;
 use crate::store::blob::BlobStore;
 use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
@@ -164,10 +164,33 @@ async fn house_over(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>)
 }
 
 /// What a test can set beside the stores.
-#[derive(Default)]
 struct Bounds {
     account_rate: Option<Rate>,
     addresses: AddressRates,
+    disk: Arc<Disk>,
+    stored_bytes: u64,
+    stored_bytes_per_member: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            account_rate: None,
+            addresses: AddressRates::default(),
+            disk: Arc::new(Disk(AtomicU64::new(10))),
+            stored_bytes: 0,
+            stored_bytes_per_member: 0,
+        }
+    }
+}
+
+/// A disk that is so full, in percent.
+struct Disk(AtomicU64);
+
+impl DiskSpace for Disk {
+    fn used_percent(&self) -> std::io::Result<u8> {
+        Ok(u8::try_from(self.0.load(Ordering::SeqCst)).unwrap())
+    }
 }
 
 async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, bounds: Bounds) -> House {
@@ -210,7 +233,14 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
         identity: Arc::new(identity),
         limits: service::Limits {
             transfer_bytes: 100 << 20,
+            stored_bytes: bounds.stored_bytes,
+            stored_bytes_per_member: bounds.stored_bytes_per_member,
+            watermarks: service::Watermarks {
+                transfers: 85,
+                parts: 92,
+            },
         },
+        disk: bounds.disk,
         sweep: Arc::new(Notify::new()),
         share_gate: Arc::new(RwLock::new(())),
     });

@@ -19,13 +19,14 @@ mod ports;
 mod rearming;
 mod record;
 mod revoking;
+mod room;
 mod sealing;
 mod transfers;
 mod uploads;
 
 pub use error::Error;
 pub use object::{Piece, StoredObject, Wanted};
-pub use ports::{Checkpoints, Identity, Limits, Ports, SetupDoor, Shredder};
+pub use ports::{Checkpoints, DiskSpace, Identity, Limits, Ports, SetupDoor, Shredder, Watermarks};
 pub use uploads::PartUpload;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use sealpost_proto::api::Info;
 
 use self::guesses::Guesses;
+use self::room::Reserved;
 
 /// The use cases over their ports. Clones share everything.
 #[derive(Clone)]
@@ -40,6 +42,7 @@ use self::guesses::Guesses;
 pub struct Service {
     ports: Arc<Ports>,
     guesses: Arc<Guesses>,
+    reserved: Arc<Reserved>,
 }
 
 impl Service {
@@ -49,6 +52,7 @@ impl Service {
         Self {
             ports: Arc::new(ports),
             guesses: Arc::default(),
+            reserved: Arc::default(),
         }
     }
 

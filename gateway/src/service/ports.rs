@@ -1,5 +1,6 @@
 //! What the use cases stand on.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,6 +30,30 @@ pub struct Identity {
 pub struct Limits {
     /// Most stored bytes of a transfer.
     pub transfer_bytes: u64,
+    /// Most stored bytes of all transfers; 0 for no limit.
+    pub stored_bytes: u64,
+    /// Most stored bytes of one sender's transfers; 0 for no limit.
+    pub stored_bytes_per_member: u64,
+    /// How full the disk may be.
+    pub watermarks: Watermarks,
+}
+
+/// How full the disk may be, in percent: from here on the gateway refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// New transfers.
+    pub transfers: u8,
+    /// Parts of announced ones as well.
+    pub parts: u8,
+}
+
+/// Room for ciphertext.
+pub trait DiskSpace: Send + Sync {
+    /// Percent of it that is in use, rounded up.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    fn used_percent(&self) -> io::Result<u8>;
 }
 
 /// Signed checkpoints of both logs, each of all that the log holds now. An implementation never signs two histories.
@@ -79,6 +104,8 @@ pub struct Ports {
     pub identity: Arc<Identity>,
     /// What it takes.
     pub limits: Limits,
+    /// Room for ciphertext.
+    pub disk: Arc<dyn DiskSpace>,
     /// Wakes the sweep when a share has to go at once.
     pub sweep: Arc<Notify>,
     /// Held for reading from storing a part, or an envelope and its share, to recording it; and for writing while what nothing

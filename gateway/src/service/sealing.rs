@@ -162,6 +162,11 @@ impl Service {
             envelope,
             share,
         } = prepared;
+        // One that was announced has its room.
+        let _room = match command.inline_root {
+            Some(_) => Some(self.room(grant, command.sizes.part, &refused).await?),
+            None => None,
+        };
         let key = BlobKey::envelope(id, &command.seal_hash());
         // Held from the first object to the record: nothing that this seal needs is cleared away in between.
         let gate = self.ports.share_gate.read().await;

@@ -44,6 +44,12 @@ impl Service {
             object: object::transfer(&request.transfer),
             by: by.clone(),
         };
+        // What was announced already is answered as before.
+        let is_new = self.ports.views.transfer(&request.transfer).await?.is_none();
+        let _room = match is_new {
+            true => Some(self.room(grant, request.bytes, &refused).await?),
+            false => None,
+        };
         let keys = vec![Key::Transfer(request.transfer)];
         let limit = self.ports.limits.transfer_bytes;
         let decide = move |loaded: &_, at| uploading::announce(loaded, at, &request, sender, limit, &by);
@@ -90,6 +96,7 @@ impl Service {
         if uploading::part_len(known.as_deref(), &sender, number)? != expected.len {
             return Err(ProblemKind::PartMissing.into());
         }
+        self.check_disk_for_part()?;
         Ok(PartUpload {
             service: self.clone(),
             writer: self.ports.blobs.writer().await?,

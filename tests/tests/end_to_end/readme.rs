@@ -26,6 +26,7 @@ fn the_commands_of_the_readme_work() {
         .current_dir(folder.path())
         .env("PATH", std::env::join_paths(path).expect("a search path"))
         .env("SEALPOST__LISTEN", "127.0.0.1:0") // tests run side by side; the README's reader has the port for herself
+        .env("SEALPOST__HEALTH__LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())
         .output()
         .expect("bash");

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use futures_util::stream;
 
 use super::*;
+use crate::store::views::Views;
 
 #[tokio::test]
 async fn bodies_of_strangers_and_openings_are_short() {
@@ -149,4 +150,96 @@ async fn a_nightly_pull_of_two_thousand_files_meets_no_limit() {
     for _ in 0..2_000 * 4 {
         assert_eq!(buckets.take(1, crate::access::rates::Cost::Whole, now), Ok(()));
     }
+}
+
+/// A transfer of one part, by this id, and its part.
+fn one_part(id: &str) -> (Ask, Ask) {
+    let payload = vec![7; 16_432];
+    let root = Hash::from_bytes(leaf(&payload));
+    let announced = post("/v1/transfers", format!("{{\"transfer\":\"{id}\",\"bytes\":16432}}"));
+    let part = Ask {
+        method: "PUT",
+        media_type: "application/octet-stream",
+        body: payload,
+        part_root: Some(root),
+        ..get(format!("/v1/transfers/{id}/parts/0"))
+    };
+    (announced, part)
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_refuses_transfers_then_parts_and_never_what_is_stored() {
+    let disk = Arc::new(Disk(AtomicU64::new(84)));
+    let bounds = Bounds {
+        disk: disk.clone(),
+        ..Bounds::default()
+    };
+    let house = house_of(|blobs| blobs, bounds).await;
+    let (admin, provider) = (&house.clinic.admin, &house.clinic.provider);
+    house.sent().await;
+    let (first, first_part) = one_part(&"0a".repeat(16));
+    let (second, _) = one_part(&"0b".repeat(16));
+    assert_eq!(house.ask(admin, first.clone()).await.0, StatusCode::CREATED);
+
+    disk.0.store(85, Ordering::SeqCst);
+    let before = house.leaves().await.len();
+    assert_eq!(house.refusal(admin, second.clone()).await, ProblemKind::StorageFull);
+    assert_eq!(house.leaves().await.len(), before, "nobody's doing");
+    let whole = vec![9; 16_432];
+    let other = TransferId::from_bytes([0x0c; 16]);
+    let command = house.clinic.seal_command(other, &[leaf(&whole)], 16_432, 7);
+    let mut unannounced = seal(&command, &whole, b"");
+    unannounced.path = format!("/v1/transfers/{other}/seal");
+    assert_eq!(
+        house.refusal(admin, unannounced.clone()).await,
+        ProblemKind::StorageFull
+    );
+    assert_eq!(house.ask(admin, first).await.0, StatusCode::CREATED, "announced before");
+    assert_eq!(house.ask(admin, first_part.clone()).await.0, StatusCode::CREATED);
+
+    disk.0.store(92, Ordering::SeqCst);
+    assert_eq!(house.refusal(admin, first_part).await, ProblemKind::StorageFull);
+    assert_eq!(house.ask(provider, opening(&house, 1)).await.0, StatusCode::OK);
+    assert_eq!(house.ask(provider, get(of("/payload"))).await.0, StatusCode::OK);
+
+    disk.0.store(10, Ordering::SeqCst);
+    assert_eq!(house.ask(admin, second).await.0, StatusCode::CREATED);
+    assert_eq!(house.ask(admin, unannounced).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn quotas_count_what_is_announced_and_what_comes_at_once() {
+    let bounds = Bounds {
+        stored_bytes: 4 * 16_432,
+        stored_bytes_per_member: 3 * 16_432,
+        ..Bounds::default()
+    };
+    let house = house_of(|blobs| blobs, bounds).await;
+    let (admin, provider) = (&house.clinic.admin, &house.clinic.provider);
+    let announced = |n: u8| one_part(&format!("{n:02x}").repeat(16)).0;
+    let all = (10..20).map(|n| house.ask(admin, announced(n)));
+    let answers = futures_util::future::join_all(all).await;
+    let taken = answers
+        .iter()
+        .filter(|(status, _)| *status == StatusCode::CREATED)
+        .count();
+    assert!(taken <= 3, "{taken} of three were taken");
+    for n in 20..24 {
+        house.ask(admin, announced(n)).await;
+    }
+    assert_eq!(house.ledger.stored_bytes(None).await.unwrap(), 3 * 16_432);
+    assert_eq!(house.refusal(admin, announced(30)).await, ProblemKind::StorageFull);
+    let denied = LeafOutcome::Denied("storage_full".to_owned());
+    assert_eq!(house.leaves().await.last().unwrap().outcome, denied);
+    assert_eq!(house.ask(provider, announced(31)).await.0, StatusCode::CREATED);
+    assert_eq!(
+        house.refusal(provider, announced(32)).await,
+        ProblemKind::StorageFull,
+        "all together"
+    );
+    assert_eq!(
+        house.ask(provider, announced(31)).await.0,
+        StatusCode::CREATED,
+        "the same again"
+    );
 }
