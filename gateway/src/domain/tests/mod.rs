@@ -1,6 +1,7 @@
 //! The rules of aggregates, by subject.
 
 mod enrolment;
+mod links;
 mod openings;
 mod sealing;
 mod shredding;
