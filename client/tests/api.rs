@@ -12,10 +12,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rcgen::{KeyPair, PublicKeyData as _};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use sealpost_client::Env;
-use sealpost_client::api::{Api, ApiError};
+use sealpost_client::api::{Api, ApiError, Trust};
 use sealpost_proto::api::OrgRequest;
 use sealpost_proto::crypto::{SigningKey, sha256};
 use sealpost_proto::encoding::Base64;
@@ -54,9 +54,19 @@ struct Server {
 impl Server {
     /// A server whose certificate is for `certified`, and which signs the handshake with `signing`.
     async fn start_with(certified: &KeyPair, signing: &KeyPair, answers: Vec<Response<Full<Bytes>>>) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let params = rcgen::CertificateParams::new(vec!["anything.example".to_owned()]).unwrap();
         let certificate = params.self_signed(certified).unwrap().der().clone();
+        Self::start_as(certificate, certified, signing, answers).await
+    }
+
+    /// A server with this certificate.
+    async fn start_as(
+        certificate: CertificateDer<'static>,
+        certified: &KeyPair,
+        signing: &KeyPair,
+        answers: Vec<Response<Full<Bytes>>>,
+    ) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing.serialize_der()));
         let key = provider.key_provider.load_private_key(key).unwrap();
         let resolver = rustls::sign::SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
@@ -164,6 +174,42 @@ async fn another_key_is_refused_at_once() {
     at.pin[0] ^= 1;
     let api = Api::new(at, SigningKey::from_seed(&[7; 32]), Env::system()).unwrap();
     assert!(matches!(api.me().await, Err(ApiError::WrongKey)));
+    assert!(server.seen().is_empty(), "nothing was sent to it");
+}
+
+/// What a security program does that opens connections: it shows a certificate of its own making for the gateway's name.
+#[tokio::test]
+async fn a_proxy_that_opens_connections_is_named() {
+    let (authority, leaf) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut issuer = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    issuer.distinguished_name = rcgen::DistinguishedName::new();
+    issuer
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "Clinic Web Inspection\u{202e}");
+    let issuer = rcgen::Issuer::new(issuer, &authority);
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.signed_by(&leaf, &issuer).unwrap().der().clone();
+    let server = Server::start_as(certificate, &leaf, &leaf, vec![me()]).await;
+    let mut at = server.at.clone();
+    at.pin[0] ^= 1;
+    let api = Api::new(at.clone(), SigningKey::from_seed(&[7; 32]), Env::system()).unwrap();
+    let refused = api.me().await.unwrap_err();
+    assert!(matches!(refused, ApiError::Intercepted(_)), "{refused}");
+    let shown = refused.to_string();
+    assert!(
+        shown.contains("Clinic Web Inspection") && shown.contains("proxy"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains('\u{202e}'),
+        "names of others cannot steer the terminal: {shown}"
+    );
+
+    // Somebody without a pin trusts the authorities of the computer, of which this is none.
+    let api = Api::trusting(Trust::SystemRoots, at, SigningKey::from_seed(&[7; 32]), Env::system()).unwrap();
+    let refused = api.me().await.unwrap_err();
+    assert!(matches!(refused, ApiError::Untrusted(_)), "{refused}");
+    assert!(refused.to_string().contains("Clinic Web Inspection"), "{refused}");
     assert!(server.seen().is_empty(), "nothing was sent to it");
 }
 

@@ -8,6 +8,7 @@ pub mod disk;
 #[cfg(feature = "faults")]
 pub mod faults;
 pub mod gateway;
+pub mod guest;
 pub mod organisation;
 pub mod person;
 pub mod samples;

@@ -87,26 +87,18 @@ impl Person {
     /// # Errors
     /// When the program cannot be started.
     pub fn run_with_input(&self, arguments: &Words<'_>, input: &[u8]) -> Result<Run, String> {
-        let failed = |error: std::io::Error| format!("{} could not be run: {error}", self.program.display());
-        let mut child = Command::new(&self.program)
+        finish(self.command(arguments), input)
+    }
+
+    /// `sealpost` with these arguments, to be started.
+    #[must_use]
+    pub fn command(&self, arguments: &Words<'_>) -> Command {
+        let mut command = Command::new(&self.program);
+        command
             .args(["--home".as_ref(), self.home.as_os_str()])
             .args(["--passphrase-file".as_ref(), self.passphrase_file.as_os_str()])
-            .args(arguments.iter().map(AsRef::as_ref))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A program that ends without reading its input closes the pipe; that is its right.
-            let _ = stdin.write_all(input);
-        }
-        let output = child.wait_with_output().map_err(failed)?;
-        Ok(Run {
-            code: output.status.code().unwrap_or(-1),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+            .args(arguments.iter().map(AsRef::as_ref));
+        command
     }
 
     /// Runs `sealpost --json`, which must succeed, and reads its answer.
@@ -118,6 +110,31 @@ impl Person {
         all.extend(arguments);
         self.run(&all)?.json(&shown(arguments))
     }
+}
+
+/// Runs a command to its end, with `input` on its standard input.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn finish(mut command: Command, input: &[u8]) -> Result<Run, String> {
+    let program = command.get_program().to_owned();
+    let failed = |error: std::io::Error| format!("{} could not be run: {error}", program.display());
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that ends without reading its input closes the pipe; that is its right.
+        let _ = stdin.write_all(input);
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    Ok(Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 impl Run {

@@ -129,7 +129,8 @@ pub(super) async fn read_body(mut body: Incoming, limit: usize, into: &mut Vec<u
         let Some(frame) = frame else {
             return Ok(());
         };
-        let frame = frame.map_err(|error| ApiError::Unreachable(innermost(&error)))?;
+        let frame =
+            frame.map_err(|error| ApiError::Unreachable(format!("it broke off half-way: {}", innermost(&error))))?;
         if let Some(data) = frame.data_ref() {
             room = room.checked_sub(data.len()).ok_or(ApiError::Answer("it is too long"))?;
             into.extend_from_slice(data);
@@ -151,7 +152,11 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    match last.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        // What the TLS library says of it is for programmers.
+        Some(std::io::ErrorKind::UnexpectedEof) => "the connection was closed".to_owned(),
+        _ => last.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 mod enrolment;
 mod exits;
 mod expiry;
+mod going_wrong;
 mod life;
+mod links;
 mod readme;
 mod receiving;
+mod revoking;
 mod secrecy;
 mod sending;
 mod strangers;
