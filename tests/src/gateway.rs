@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,11 +15,19 @@ use crate::binaries;
 /// Longest wait for a gateway to say that it listens.
 const START: Duration = Duration::from_secs(30);
 
+/// Longest wait for a gateway to die at the point that was named to it.
+const DEATH: Duration = Duration::from_secs(60);
+
+/// Names that point (docs/RELIABILITY.md).
+const FAILPOINT: &str = "SEALPOST_FAILPOINT";
+
 /// A running gateway. It is killed when dropped.
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
     readers: Vec<JoinHandle<()>>,
+    /// Ports on which it says that it listens; closed when its output ends, as it does with its life.
+    ports: Mutex<Receiver<u16>>,
     log: Arc<Mutex<String>>,
     data: PathBuf,
     level: String,
@@ -40,12 +48,23 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::start`].
     pub fn start_on(folder: &Path, level: &str, port: u16) -> Result<Self, String> {
-        Self::listen(&folder.join("data"), level, port, Arc::default())
+        let mut gateway = Self::spawn(&folder.join("data"), level, port, Arc::default(), None)?;
+        gateway.wait_until_ready()?;
+        Ok(gateway)
     }
 
-    fn listen(data: &Path, level: &str, port: u16, log: Arc<Mutex<String>>) -> Result<Self, String> {
+    /// Starts the process; it dies at `failpoint`.
+    fn spawn(
+        data: &Path,
+        level: &str,
+        port: u16,
+        log: Arc<Mutex<String>>,
+        failpoint: Option<&str>,
+    ) -> Result<Self, String> {
         let program = binaries::find("sealpost-gateway")?;
         let mut child = Command::new(&program)
+            .env_remove(FAILPOINT)
+            .envs(failpoint.map(|point| (FAILPOINT, point)))
             .env("SEALPOST__DATA_DIR", data)
             .env("SEALPOST__LISTEN", format!("127.0.0.1:{port}"))
             .env("SEALPOST__HEALTH__LISTEN", "127.0.0.1:0")
@@ -55,28 +74,81 @@ impl Gateway {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{} could not be started: {error}", program.display()))?;
-        let (ready, is_ready) = channel();
+        let (ready, ports) = channel();
         let mut readers = Vec::new();
         if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
             readers.push(follow(stdout, &log, ready.clone()));
             readers.push(follow(stderr, &log, ready));
         }
-        let mut gateway = Self {
+        Ok(Self {
             child,
             readers,
+            ports: Mutex::new(ports),
             log,
             data: data.to_path_buf(),
             level: level.to_owned(),
             port,
-        };
-        gateway.port = gateway.wait_until_ready(&is_ready)?;
-        Ok(gateway)
+        })
     }
 
-    fn wait_until_ready(&self, is_ready: &Receiver<u16>) -> Result<u16, String> {
-        is_ready
-            .recv_timeout(START)
-            .map_err(|_| format!("the gateway did not start; it said:\n{}", self.log()))
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        self.port = self
+            .next_port(START)
+            .map_err(|_| format!("the gateway did not start; it said:\n{}", self.log()))?;
+        Ok(())
+    }
+
+    fn next_port(&self, longest: Duration) -> Result<u16, RecvTimeoutError> {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.recv_timeout(longest)
+    }
+
+    /// Starts it again on the same port and data, after it has ended.
+    fn start_again(&mut self, failpoint: Option<&str>) -> Result<(), String> {
+        let log = Arc::clone(&self.log);
+        *self = Self::spawn(&self.data, &self.level, self.port, log, failpoint)?;
+        Ok(())
+    }
+
+    /// Stops it as an operator would, and starts it again so that it dies at `failpoint`, at a time after its start.
+    ///
+    /// # Errors
+    /// A sentence, when it does not end cleanly or does not come up.
+    pub fn restart_to_die_at(&mut self, failpoint: &str) -> Result<(), String> {
+        self.pause()?;
+        self.start_again(Some(failpoint))?;
+        self.wait_until_ready()
+    }
+
+    /// The same for a point that it reaches before it listens. Returns when it has died there.
+    ///
+    /// # Errors
+    /// A sentence, when it does not end cleanly, or comes up.
+    pub fn die_while_starting(&mut self, failpoint: &str) -> Result<(), String> {
+        self.pause()?;
+        self.start_again(Some(failpoint))?;
+        self.wait_for_death()
+    }
+
+    /// Waits until it has died as by `kill -9`. [`Gateway::restart`] starts it again.
+    ///
+    /// # Errors
+    /// A sentence, when it lives on or has ended in another way.
+    pub fn wait_for_death(&mut self) -> Result<(), String> {
+        use std::os::unix::process::ExitStatusExt as _;
+        if self.next_port(DEATH) != Err(RecvTimeoutError::Disconnected) {
+            return Err(format!(
+                "the gateway has not died at its point; is it built with `--all-features`? It said:\n{}",
+                self.log()
+            ));
+        }
+        let ended = self.child.wait();
+        let status = ended.map_err(|error| format!("the gateway's end is unknown: {error}"))?;
+        self.join_readers();
+        if status.signal() != Some(Signal::KILL.as_raw()) {
+            return Err(format!("the gateway ended with {status}; it said:\n{}", self.log()));
+        }
+        Ok(())
     }
 
     /// Stops it as an operator would, and starts it again on the same port and data.
@@ -85,8 +157,8 @@ impl Gateway {
     /// A sentence, when it does not end cleanly or does not come up.
     pub fn restart(&mut self) -> Result<(), String> {
         self.pause()?;
-        *self = Self::listen(&self.data, &self.level, self.port, Arc::clone(&self.log))?;
-        Ok(())
+        self.start_again(None)?;
+        self.wait_until_ready()
     }
 
     /// Asks it to stop for good and waits until it has.

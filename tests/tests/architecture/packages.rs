@@ -127,3 +127,27 @@ fn the_search_finds_the_paths_that_are_there() {
         "through tokio"
     );
 }
+
+#[test]
+fn nothing_that_ships_has_failpoints() {
+    let manifest = workspace().join("Cargo.toml");
+    let metadata = MetadataCommand::new()
+        .manifest_path(manifest)
+        .exec()
+        .expect("cargo metadata");
+    let mut switched_on_for_tests = 0;
+    for package in metadata.workspace_packages() {
+        for (feature, switches) in &package.features {
+            let by_another = feature != "failpoints" && switches.iter().any(|on| on.contains("failpoints"));
+            assert!(!by_another, "{}: `{feature}` switches failpoints on", package.name);
+        }
+        for dependency in &package.dependencies {
+            if !dependency.features.iter().any(|feature| feature == "failpoints") {
+                continue;
+            }
+            assert_eq!(dependency.kind, DependencyKind::Development, "{}", package.name);
+            switched_on_for_tests += 1;
+        }
+    }
+    assert!(switched_on_for_tests > 0, "the tests have them");
+}

@@ -1,5 +1,6 @@
 //! The product as people use it: the real gateway, the real `sealpost`, one world for each test.
 
+mod crashing;
 mod enrolment;
 mod exits;
 mod expiry;

@@ -1,5 +1,6 @@
 //! A world for one test: a gateway of its own on a free port, an organisation on it, a folder that is removed at the end.
 
+pub(crate) mod by_hand;
 pub(crate) mod in_process;
 pub(crate) mod inside;
 
