@@ -245,4 +245,47 @@ mod tests {
         lines[1].push(' ');
         assert_eq!(verify(&lines).unwrap_err().0, 1);
     }
+
+    #[test]
+    fn a_log_is_known_by_its_origin_alone() {
+        let gateway: GatewayId = "gw".parse().unwrap();
+        let number = |origin: &str| number_of(&format!("{origin}\n1\nx\n"), &gateway);
+        assert_eq!(
+            (number("gw/audit"), number("gw/audit.2"), number("gw/audit.17")),
+            (Some(1), Some(2), Some(17))
+        );
+        for other in [
+            "gw/audit.1",
+            "gw/audit.02",
+            "gw/audit.",
+            "gw/auditor",
+            "x/audit.2",
+            "gw/directory",
+            "",
+        ] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_successor_begins_with_a_restart_and_nothing_else() {
+        let gateway: GatewayId = "gw".parse().unwrap();
+        let restart = Restart {
+            log: 2,
+            checkpoint: "the last one".into(),
+            kept: 3,
+            first: 4,
+            records: Some(5),
+        };
+        let mut entry = leaf("x", 1, None);
+        entry.event = EventType::DrRestore;
+        entry.object = restart.object(&gateway);
+        entry.data = Some(restart.data());
+        let lines = [vec![entry.line().unwrap()], log()].concat();
+        assert_eq!(restart_in(&lines, &gateway, 2), Ok(restart));
+        for (lines, log) in [(lines[1..].to_vec(), 2), (lines, 3), (Vec::new(), 2)] {
+            let refused = restart_in(&lines, &gateway, log).unwrap_err();
+            assert!(matches!(refused, LogError::Restart(..)), "{refused}");
+        }
+    }
 }

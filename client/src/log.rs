@@ -416,6 +416,21 @@ mod tests {
     }
 
     #[test]
+    fn a_log_ends_with_what_was_seen_of_it_or_more() {
+        let log = Log::new();
+        let mirror = log.with(&["a", "b"]);
+        let ended = |lines: &[&str]| {
+            let text = log.checkpoint(lines);
+            let ended = Checkpoint::verify(&text, "gw/directory", &log.key.public()).unwrap();
+            mirror.check_ended(&ended)
+        };
+        assert_eq!(ended(&["a", "b"]), Ok(()));
+        assert_eq!(ended(&["a", "b", "c"]), Ok(()));
+        assert_eq!(ended(&["a"]), Err(LogError::Smaller("directory".into())));
+        assert_eq!(ended(&["a", "x"]), Err(LogError::Inconsistent("directory".into())));
+    }
+
+    #[test]
     fn a_checkpoint_of_another_key_is_refused() {
         let log = Log::new();
         let mirror = log.with(&["a"]);
