@@ -9,6 +9,7 @@ mod life;
 mod links;
 mod readme;
 mod receiving;
+mod resuming;
 mod revoking;
 mod secrecy;
 mod sending;
