@@ -21,8 +21,8 @@ use crate::access::{Gatekeeper, Settings};
 use crate::audit::{NotedLedger, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
-use crate::config::{self, Config};
-use crate::domain::{Effects, Transfer};
+use crate::config::Config;
+use crate::domain::Transfer;
 use crate::http::{
     AddressLimits, Api, BodyRoom, Limits, NewId, Server, ServerLimits, TrustedProxies, router, tell_health,
 };
@@ -35,13 +35,13 @@ use crate::store::StoreError;
 use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
 use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
-use crate::store::ledger::transact;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
 use crate::worker::{ClockWatch, Garbage, Hold, ShareShredder, Sweep, SweepPorts, SweepStatus};
 
 mod bounds;
+mod clock;
 mod disk;
 mod health;
 mod signers;
@@ -92,6 +92,9 @@ pub enum RunError {
         "the journal can no longer be written: {0}. Repair the disk and start again; nothing that was answered is lost."
     )]
     Ledger(String),
+    /// The disk has failed.
+    #[error("the disk can no longer be relied on: {0}. Repair it and start again; nothing that was answered is lost.")]
+    Disk(String),
     /// The clock is not synchronised, and the configuration asks for it.
     #[error(
         "the clock is not synchronised: there is no {0}. Start the time service and wait for it, set clock.sync_file to the \
@@ -111,6 +114,7 @@ pub struct Gateway {
     sweep: Sweep,
     garbage: Garbage,
     ledger: Arc<EmbeddedLedger>,
+    folders: [PrivateFolder; 2],
     limits: ServerLimits,
     proxies: TrustedProxies,
     health: Arc<Health>,
@@ -146,7 +150,7 @@ impl Gateway {
     ) -> Result<Self, RunError> {
         let listeners = listeners.into();
         let url = config.url(listeners.clients.local_addr()?.port());
-        check_synchronised(&config.clock)?;
+        clock::check_synchronised(&config.clock)?;
         let data = PrivateFolder::open(&config.data_dir)?;
         let ring = PrivateFolder::open(&config.ring_folder())?;
         let keys = data.subfolder("keys")?;
@@ -161,7 +165,10 @@ impl Gateway {
         let started_at = clock.now_millis() / 1000;
         let ahead = ledger.organisation().await?.ahead.clone();
         let signers = Arc::new(Signers::open(&identity, &ledger, &ring).await?);
-        let watch = Arc::new(ClockWatch::new(Arc::clone(&clock), last_stamp(&ledger).await?));
+        let watch = Arc::new(ClockWatch::new(
+            Arc::clone(&clock),
+            clock::last_stamp(ledger.as_ref()).await?,
+        ));
         let sweep_status = Arc::new(SweepStatus::default());
         let tls = server_tls(&config.tls, &keys, host_of(&url))?;
         let address = GatewayAddress {
@@ -233,6 +240,7 @@ impl Gateway {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let health = Health {
             ledger: ledger.clone(),
+            journal: health::journal_of(ledger.clone()),
             disk,
             watermarks: bounds::watermarks(&config.limits),
             watch,
@@ -249,6 +257,7 @@ impl Gateway {
             sweep,
             garbage,
             ledger,
+            folders: [data, ring],
             limits: bounds::server_limits(config),
             proxies: bounds::trusted_proxies(config),
             health: Arc::new(health),
@@ -285,9 +294,10 @@ impl Gateway {
     /// Serves until `shutdown` is ready, then lets running requests end until the deadline. Until the end it tells health.
     ///
     /// # Errors
-    /// [`RunError::Ledger`] if the ledger ends first, [`RunError::Socket`] if the socket of health does.
+    /// [`RunError::Ledger`] if the ledger ends first, [`RunError::Disk`] if the disk fails, [`RunError::Socket`] if the socket of health does.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let ledger = Arc::clone(&self.ledger);
+        let [data, ring] = &self.folders;
         let Listeners { clients, health } = self.listeners;
         let health = async {
             match health {
@@ -310,6 +320,8 @@ impl Gateway {
             () = self.garbage.run() => Ok(()),
             ended = health => Ok(ended?),
             reason = ledger.stopped() => Err(RunError::Ledger(reason)),
+            reason = data.failed() => Err(RunError::Disk(reason)),
+            reason = ring.failed() => Err(RunError::Disk(reason)),
         }
     }
 }
@@ -329,32 +341,6 @@ pub async fn run(
     let gateway = Gateway::open(config, listeners, clock, random).await?;
     ready(&gateway);
     gateway.serve(shutdown).await
-}
-
-/// The stamp that the ledger gives now: the clock's, or its own last one, if that is later. One that cannot write now gives none.
-async fn last_stamp(ledger: &EmbeddedLedger) -> Result<u64, StoreError> {
-    match transact(ledger, Vec::new(), |_, _| ((), Effects::none())).await {
-        Ok(((), committed)) => Ok(committed.at().millis),
-        Err(StoreError::Unavailable(error)) => {
-            tracing::warn!(%error, "the journal cannot be written now, so the clock is not compared with it");
-            Ok(0)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Asks for the file that time services make; the kernel itself is not asked, because that call also sets the clock and is
-/// therefore forbidden to a hardened service.
-fn check_synchronised(clock: &config::Clock) -> Result<(), RunError> {
-    let file = clock.sync_file.display();
-    if clock.sync_file.exists() {
-        return Ok(());
-    }
-    if clock.require_sync {
-        return Err(RunError::Clock(file.to_string()));
-    }
-    tracing::warn!(%file, "nothing says that the clock is synchronised: expiry and signatures hang on it");
-    Ok(())
 }
 
 /// For `map_err`: names the way out of damage to a store.

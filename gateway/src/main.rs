@@ -113,10 +113,10 @@ async fn bind(address: SocketAddr, variable: &str) -> Result<TcpListener, String
 /// Tells where the gateway is, and where the setup string is, but not what is in it.
 fn announce(gateway: &Gateway) {
     let (mut out, at) = (io::stdout().lock(), gateway.address());
-    let _ = writeln!(out, "{} listens at {}", at.gateway, at.url);
     if let Some(address) = gateway.health_addr() {
-        let _ = writeln!(out, "It tells how it is at http://{address}/readyz");
+        let _ = writeln!(out, "Health is told at http://{address}/readyz");
     }
+    let _ = writeln!(out, "{} listens at {}", at.gateway, at.url);
     if let Some(file) = gateway.setup_file() {
         let _ = writeln!(out, "The setup string for `sealpost org init` is in {}", file.display());
     }

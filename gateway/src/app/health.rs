@@ -9,18 +9,29 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::Effects;
-use crate::http::{ClockHealth, DiskHealth, HealthChecks, LedgerHealth, Report, SweepHealth};
+use crate::http::{ClockHealth, DiskHealth, HealthChecks, JournalHealth, LedgerHealth, Report, SweepHealth};
 use crate::service::{DiskSpace, Watermarks};
 use crate::store::StoreError;
+use crate::store::embedded::{EmbeddedLedger, VerificationState};
 use crate::store::ledger::{Ledger, transact};
 use crate::worker::{ClockState, ClockWatch, SweepStatus};
 
 /// Time in which the ledger has to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What the ledger says of its journal.
+pub(super) fn journal_of(ledger: Arc<EmbeddedLedger>) -> Box<dyn Fn() -> JournalHealth + Send + Sync> {
+    Box::new(move || match ledger.verification() {
+        VerificationState::Running => JournalHealth::Verifying,
+        VerificationState::Verified => JournalHealth::Verified,
+        VerificationState::Failed(_) => JournalHealth::Damaged,
+    })
+}
+
 /// The parts that are asked.
 pub(super) struct Health {
     pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) journal: Box<dyn Fn() -> JournalHealth + Send + Sync>,
     pub(super) disk: Arc<dyn DiskSpace>,
     pub(super) watermarks: Watermarks,
     pub(super) watch: Arc<ClockWatch>,
@@ -40,6 +51,7 @@ impl HealthChecks for Health {
             ready: !stopping && ledger == LedgerHealth::Writable,
             stopping,
             ledger,
+            journal: (self.journal)(),
             disk: disk_health(used, self.watermarks),
             disk_used_percent: used,
             clock: self.clock(),
@@ -133,6 +145,7 @@ mod tests {
     fn health(ledger: Arc<dyn Ledger>, disk: io::Result<u8>, sync_file: PathBuf) -> Health {
         Health {
             ledger,
+            journal: Box::new(|| JournalHealth::Verified),
             disk: Arc::new(Disk(disk)),
             watermarks: Watermarks {
                 transfers: 85,
@@ -164,7 +177,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let data = crate::store::folder::PrivateFolder::open(&root.path().join("data")).unwrap();
         let random = Arc::new(crate::random::SystemRandom);
-        let ledger = super::super::EmbeddedLedger::open(&data, "1", Arc::new(Still), random).unwrap();
+        let ledger = EmbeddedLedger::open(&data, "1", Arc::new(Still), random).unwrap();
         let ledger: Arc<dyn Ledger> = Arc::new(ledger);
         for (used, expected) in [
             (Ok(84), DiskHealth::Ok),

@@ -2,7 +2,8 @@
 //!
 //! `GET /healthz` answers as long as the process does. `GET /readyz` says what works and answers 503 when the gateway cannot
 //! serve: because it stops, or because nothing can be written down. What only needs the operator's attention (a disk that fills,
-//! a clock in doubt, a sweep that fails) is told and keeps the answer at 200: those who have transfers here can still open them.
+//! a damaged journal, a clock in doubt, a sweep that fails) is told and keeps the answer at 200: those who have transfers here
+//! can still open them.
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Report {
     pub stopping: bool,
     /// Whether records can be written.
     pub ledger: LedgerHealth,
+    /// Whether all of the journal is what was written.
+    pub journal: JournalHealth,
     /// Room for ciphertext.
     pub disk: DiskHealth,
     /// Percent of the data folder's file system in use.
@@ -46,6 +49,18 @@ pub enum LedgerHealth {
     Full,
     /// It has stopped, or does not answer.
     Stopped,
+}
+
+/// Whether all of the journal is what was written. A start reads its last part alone; the rest is read while it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JournalHealth {
+    /// It is being read; nothing bad was found yet.
+    Verifying,
+    /// It is.
+    Verified,
+    /// It is not: the log says which file, and the operator has to act.
+    Damaged,
 }
 
 /// Room for ciphertext.
@@ -155,6 +170,7 @@ mod tests {
             ready: true,
             stopping: false,
             ledger: LedgerHealth::Writable,
+            journal: JournalHealth::Verified,
             disk: DiskHealth::RefusesTransfers,
             disk_used_percent: Some(88),
             clock: ClockHealth::Ok,
@@ -164,7 +180,7 @@ mod tests {
         let answer = ask(well.clone(), "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let (_, json) = answer.split_once("\r\n\r\n").unwrap();
-        let expected = r#"{"ready":true,"stopping":false,"ledger":"writable","disk":"refuses_transfers","disk_used_percent":88,"clock":"ok","sweep":"ok","sweep_succeeded_at":7}"#;
+        let expected = r#"{"ready":true,"stopping":false,"ledger":"writable","journal":"verified","disk":"refuses_transfers","disk_used_percent":88,"clock":"ok","sweep":"ok","sweep_succeeded_at":7}"#;
         assert_eq!(json, expected);
         let ill = Report { ready: false, ..well };
         assert!(ask(ill.clone(), "/readyz").await.starts_with("HTTP/1.1 503"));

@@ -26,7 +26,9 @@ mod transfers;
 mod uploads;
 
 pub use admit::{Api, BodyRoom};
-pub use health::{ClockHealth, DiskHealth, HealthChecks, LedgerHealth, Report, SweepHealth, tell_health};
+pub use health::{
+    ClockHealth, DiskHealth, HealthChecks, JournalHealth, LedgerHealth, Report, SweepHealth, tell_health,
+};
 pub use limits::{AddressLimits, AddressRates};
 pub use middleware::{Limits, NewId};
 pub use router::router;

@@ -38,6 +38,8 @@ use crate::store::ledger::{Ledger, transact};
 use crate::store::share::ShareStore;
 use crate::worker::{Position, ShareShredder};
 
+mod clock;
+mod faults;
 mod idempotency;
 mod limits;
 mod links;

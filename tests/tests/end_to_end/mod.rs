@@ -5,6 +5,7 @@ mod enrolment;
 mod exits;
 mod expiry;
 mod going_wrong;
+mod health;
 mod life;
 mod links;
 mod readme;
