@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::failure;
+
 /// Creates a folder (0700) and those above it that are missing, and makes their names durable.
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
@@ -23,9 +25,19 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     sync_folder(parent)
 }
 
+/// Makes sure that a folder (0700) is there below one that is durable, and that its name is, whoever made it: it may have been
+/// made by another thread a moment ago, or by a process that died before it could sync.
+pub(crate) fn create_folder_below(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    sync_folder(parent_of(path))
+}
+
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    File::open(path)?.sync_all().map_err(failure::of_sync)
 }
 
 /// Creates a file that must not exist yet, for its owner alone.
@@ -97,7 +109,7 @@ impl TempFile {
 
     /// Makes it durable and gives it its name, replacing what had that name. `target` lies in the same file system.
     pub(crate) fn persist(mut self, target: &Path) -> io::Result<File> {
-        self.file.sync_all()?;
+        self.file.sync_all().map_err(failure::of_sync)?;
         let Some(path) = self.path.as_deref() else {
             return Err(io::Error::other("the temporary file has no name"));
         };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, flock};
 
 use super::durable;
+use super::failure::Failure;
 use super::open::OpenError;
 
 /// A private, locked folder. Clones share the lock.
@@ -19,6 +20,8 @@ pub struct PrivateFolder {
     path: PathBuf,
     /// Holds the lock; the last clone releases it.
     _lock: Arc<File>,
+    /// Whether the disk under it has failed.
+    failure: Failure,
 }
 
 impl PrivateFolder {
@@ -42,6 +45,7 @@ impl PrivateFolder {
             Ok(()) => Ok(Self {
                 path,
                 _lock: Arc::new(lock),
+                failure: Failure::default(),
             }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(path)),
             Err(error) => Err(OpenError::io(&path, "locked")(error.into())),
@@ -54,10 +58,21 @@ impl PrivateFolder {
         &self.path
     }
 
+    /// Waits until the disk under it has failed, and says how. The process must end then: what it believes to be on the disk is
+    /// not known to be there.
+    pub async fn failed(&self) -> String {
+        self.failure.failed().await
+    }
+
+    /// Where whoever changes something here tells of failures.
+    pub(crate) fn failure(&self) -> &Failure {
+        &self.failure
+    }
+
     /// A folder in it, created if it is missing.
     pub(crate) fn subfolder(&self, name: &str) -> Result<PathBuf, OpenError> {
         let path = self.path.join(name);
-        durable::create_folder(&path).map_err(OpenError::io(&path, "created"))?;
+        durable::create_folder_below(&path).map_err(OpenError::io(&path, "created"))?;
         Ok(path)
     }
 }

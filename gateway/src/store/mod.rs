@@ -12,6 +12,7 @@ pub mod blob;
 pub mod contract;
 pub(crate) mod durable;
 pub mod embedded;
+mod failure;
 pub mod folder;
 pub mod fs;
 pub mod ledger;

@@ -32,7 +32,7 @@ pub struct EmbeddedHeads {
     path: PathBuf,
     heads: Arc<Mutex<Heads>>,
     /// Keeps the lock.
-    _folder: PrivateFolder,
+    folder: PrivateFolder,
 }
 
 impl EmbeddedHeads {
@@ -50,7 +50,7 @@ impl EmbeddedHeads {
         Ok(Self {
             path,
             heads: Arc::new(Mutex::new(heads)),
-            _folder: ring.clone(),
+            folder: ring.clone(),
         })
     }
 
@@ -75,6 +75,7 @@ impl VouchedHeads for EmbeddedHeads {
 
     async fn advance(&self, head: &Checkpoint) -> Result<(), StoreError> {
         let (path, heads, head) = (self.path.clone(), Arc::clone(&self.heads), head.clone());
+        let failure = self.folder.failure().clone();
         let advance = move || {
             let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
             match heads.get(&head.origin) {
@@ -84,7 +85,8 @@ impl VouchedHeads for EmbeddedHeads {
             }
             let mut next = heads.clone();
             next.insert(head.origin.clone(), head);
-            durable::replace(&path, format(&next).as_bytes()).map_err(StoreError::Unavailable)?;
+            let replaced = failure.watch(durable::replace(&path, format(&next).as_bytes()));
+            replaced.map_err(StoreError::Unavailable)?;
             *heads = next;
             Ok(())
         };

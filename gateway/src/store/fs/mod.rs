@@ -11,12 +11,13 @@ mod buffers;
 mod listing;
 mod writer;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,7 +52,8 @@ impl FsBlobs {
             blobs: folder.subfolder(BLOBS)?,
             temporary,
             next: AtomicU64::new(0),
-            _folder: folder.clone(),
+            durable: Mutex::default(),
+            folder: folder.clone(),
         };
         Ok(Self {
             places: Arc::new(places),
@@ -60,11 +62,23 @@ impl FsBlobs {
     }
 }
 
+impl FsBlobs {
+    /// Runs a change off the async threads.
+    async fn changing<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> io::Result<T> + Send + 'static,
+    {
+        let failure = self.places.folder.failure().clone();
+        blocking(move || failure.watch(change())).await
+    }
+}
+
 #[async_trait]
 impl BlobStore for FsBlobs {
     async fn writer(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
         let places = Arc::clone(&self.places);
-        let file = blocking(move || places.temporary_file()).await?;
+        let file = self.changing(move || places.temporary_file()).await?;
         let writer = FsWriter::new(file, Arc::clone(&self.places), Arc::clone(&self.buffers));
         Ok(Box::new(writer))
     }
@@ -72,12 +86,12 @@ impl BlobStore for FsBlobs {
     async fn put(&self, key: &BlobKey, bytes: Bytes) -> Result<(), StoreError> {
         let places = Arc::clone(&self.places);
         let target = places.path_of(key);
-        blocking(move || {
+        let put = move || {
             let mut file = places.temporary_file()?;
             file.write_all(&bytes)?;
-            publish(file, &target)
-        })
-        .await
+            places.publish(file, &target)
+        };
+        self.changing(put).await
     }
 
     async fn len(&self, key: &BlobKey) -> Result<u64, StoreError> {
@@ -92,14 +106,14 @@ impl BlobStore for FsBlobs {
 
     async fn delete(&self, key: &BlobKey) -> Result<(), StoreError> {
         let path = self.places.path_of(key);
-        blocking(move || {
+        let delete = move || {
             if !path.exists() {
                 return Ok(());
             }
             durable::remove(&path)?;
             durable::sync_folder(durable::parent_of(&path))
-        })
-        .await
+        };
+        self.changing(delete).await
     }
 
     async fn list(&self, after: Option<&BlobKey>, limit: usize) -> Result<Vec<BlobEntry>, StoreError> {
@@ -114,8 +128,10 @@ struct Places {
     blobs: PathBuf,
     temporary: PathBuf,
     next: AtomicU64,
-    /// Keeps the lock.
-    _folder: PrivateFolder,
+    /// Folders whose names this process has made durable. That one is there does not say so.
+    durable: Mutex<HashSet<PathBuf>>,
+    /// Keeps the lock, and hears of failures.
+    folder: PrivateFolder,
 }
 
 impl Places {
@@ -126,17 +142,29 @@ impl Places {
         self.blobs.join(kind).join(listing::prefix(&name)).join(name)
     }
 
+    /// Makes a finished file durable under its name.
+    fn publish(&self, file: TempFile, target: &Path) -> io::Result<()> {
+        self.make_durable(durable::parent_of(target))?;
+        file.persist(target)?;
+        Ok(())
+    }
+
+    /// Makes sure that a folder below `blobs/` is there and durable. Whoever needs one that is being made waits for it.
+    fn make_durable(&self, folder: &Path) -> io::Result<()> {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let below = folder.ancestors().take_while(|ancestor| *ancestor != self.blobs);
+        let missing: Vec<_> = below.filter(|ancestor| !durable.contains(*ancestor)).collect();
+        for folder in missing.into_iter().rev() {
+            durable::create_folder_below(folder)?;
+            durable.insert(folder.to_owned());
+        }
+        Ok(())
+    }
+
     fn temporary_file(&self) -> io::Result<TempFile> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         TempFile::create(self.temporary.join(number.to_string()))
     }
-}
-
-/// Makes a finished file durable under its name.
-fn publish(file: TempFile, target: &Path) -> io::Result<()> {
-    durable::create_folder(durable::parent_of(target))?;
-    file.persist(target)?;
-    Ok(())
 }
 
 fn read_range(path: &Path, offset: u64, len: u64) -> io::Result<Bytes> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 
 use super::buffers::{Buffer, Buffers};
-use super::{Places, blocking, publish};
+use super::{Places, blocking};
 use crate::store::StoreError;
 use crate::store::blob::{BlobKey, BlobWriter};
 use crate::store::durable::TempFile;
@@ -59,8 +59,9 @@ impl FsWriter {
             return Ok(());
         };
         let mut file = self.settled().await?;
+        let failure = self.places.folder.failure().clone();
         let write = move || {
-            file.write_all(buffer.as_slice())?;
+            failure.watch(file.write_all(buffer.as_slice()))?;
             Ok(file)
         };
         self.place = Place::Writing(tokio::task::spawn_blocking(write));
@@ -97,7 +98,7 @@ impl BlobWriter for FsWriter {
     async fn commit(mut self: Box<Self>, key: &BlobKey) -> Result<(), StoreError> {
         self.flush().await.map_err(StoreError::Unavailable)?;
         let file = self.settled().await.map_err(StoreError::Unavailable)?;
-        let target = self.places.path_of(key);
-        blocking(move || publish(file, &target)).await
+        let (places, target) = (Arc::clone(&self.places), self.places.path_of(key));
+        blocking(move || places.folder.failure().watch(places.publish(file, &target))).await
     }
 }

@@ -13,6 +13,7 @@ use super::rows::{Row, Rows};
 use super::wrap::{ShareId, unwrap, wrap};
 use crate::random::Random;
 use crate::store::StoreError;
+use crate::store::failure;
 use crate::store::open::OpenError;
 use crate::store::share::{Day, Share, ShareRef};
 
@@ -57,6 +58,21 @@ impl Kept {
         }
         let done = work(self);
         self.failed = matches!(done, Err(StoreError::Unavailable(_)));
+        done
+    }
+
+    /// The same for work that a full disk leaves undone and no more, so that it can be tried again when there is room: one row that
+    /// is put, or zeroed.
+    pub(super) fn run_one<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let done = self.run(work);
+        if let Err(StoreError::Unavailable(error)) = &done
+            && failure::is_full(error)
+        {
+            self.failed = false;
+        }
         done
     }
 
@@ -198,9 +214,8 @@ impl Kept {
     }
 
     pub(super) fn list(&self) -> Vec<ShareRef> {
-        let of_day = |(day, rows): (&Day, &'_ Rows)| -> Vec<ShareRef> {
-            rows.ids().map(|id| share_of(*day, id)).collect()
-        };
+        let of_day =
+            |(day, rows): (&Day, &'_ Rows)| -> Vec<ShareRef> { rows.ids().map(|id| share_of(*day, id)).collect() };
         self.days.iter().flat_map(of_day).collect()
     }
 }

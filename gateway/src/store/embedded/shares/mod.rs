@@ -33,8 +33,8 @@ use crate::store::share::{Day, Share, ShareRef, ShareStore};
 #[derive(Debug)]
 pub struct EmbeddedShares {
     kept: Arc<Mutex<Kept>>,
-    /// Keep the locks.
-    _folders: [PrivateFolder; 2],
+    /// The data folder and the ring's; they keep the locks.
+    folders: [PrivateFolder; 2],
 }
 
 impl EmbeddedShares {
@@ -52,7 +52,7 @@ impl EmbeddedShares {
         let kept = Kept::open(&data.subfolder("shares")?, ring.path(), random)?;
         Ok(Self {
             kept: Arc::new(Mutex::new(kept)),
-            _folders: [data.clone(), ring.clone()],
+            folders: [data.clone(), ring.clone()],
         })
     }
 
@@ -62,10 +62,32 @@ impl EmbeddedShares {
         T: Send + 'static,
         F: FnOnce(&mut Kept) -> Result<T, StoreError> + Send + 'static,
     {
+        self.locked(move |kept| kept.run(work)).await
+    }
+
+    /// The same for work on one row.
+    async fn run_one<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Kept) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.locked(move |kept| kept.run_one(work)).await
+    }
+
+    async fn locked<T, F>(&self, run: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Kept) -> Result<T, StoreError> + Send + 'static,
+    {
         let kept = Arc::clone(&self.kept);
-        let run = move || kept.lock().unwrap_or_else(PoisonError::into_inner).run(work);
+        let run = move || run(&mut kept.lock().unwrap_or_else(PoisonError::into_inner));
         let done = tokio::task::spawn_blocking(run).await;
-        done.map_err(|error| StoreError::Unavailable(io::Error::other(error)))?
+        let done = done.map_err(|error| StoreError::Unavailable(io::Error::other(error)))?;
+        if let Err(StoreError::Unavailable(error)) = &done {
+            let [data, _] = &self.folders;
+            data.failure().note(error);
+        }
+        done
     }
 }
 
@@ -73,7 +95,7 @@ impl EmbeddedShares {
 impl ShareStore for EmbeddedShares {
     async fn put(&self, share: &ShareRef, value: &Share) -> Result<(), StoreError> {
         let (share, value) = (share.clone(), value.clone());
-        self.run(move |kept| kept.put(&share, &value)).await
+        self.run_one(move |kept| kept.put(&share, &value)).await
     }
 
     async fn take(&self, share: &ShareRef, witness: &Committed) -> Result<Share, StoreError> {
@@ -87,7 +109,7 @@ impl ShareStore for EmbeddedShares {
 
     async fn destroy(&self, share: &ShareRef) -> Result<(), StoreError> {
         let share = share.clone();
-        self.run(move |kept| kept.destroy(&share)).await
+        self.run_one(move |kept| kept.destroy(&share)).await
     }
 
     async fn end_days_before(&self, day: Day, kept: &BTreeSet<Day>) -> Result<(), StoreError> {

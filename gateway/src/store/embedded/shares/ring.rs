@@ -69,8 +69,7 @@ impl Ring {
     /// Draws a key for a day and makes it durable.
     pub(super) fn add(&mut self, day: Day, generation: Generation) -> io::Result<()> {
         let key = DayKey::draw(&*self.random)?;
-        let slot = self.slots.take_free()?;
-        self.slots.write(slot, &encode(day, generation, &key))?;
+        let slot = self.slots.fill(&encode(day, generation, &key))?;
         self.slots.sync()?;
         self.keys.insert((day, generation), (slot, key));
         Ok(())

@@ -124,8 +124,7 @@ impl Rows {
     fn write_all(&mut self, rows: &[Row]) -> io::Result<Vec<u32>> {
         let mut written = Vec::with_capacity(rows.len());
         for row in rows {
-            let slot = self.slots.take_free()?;
-            self.slots.write(slot, &encode(row))?;
+            let slot = self.slots.fill(&encode(row))?;
             written.push((row.id, (row.generation, slot)));
         }
         self.slots.sync()?;

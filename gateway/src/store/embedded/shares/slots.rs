@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::durable::{self, TempFile};
+use crate::store::failure;
 use crate::store::open::OpenError;
 
 const HEADER_LEN: usize = 64;
@@ -61,16 +62,26 @@ impl<const LEN: usize> Slots<LEN> {
     }
 
     /// A free slot, taken; the file grows when there is none.
-    pub(super) fn take_free(&mut self) -> io::Result<u32> {
+    fn take_free(&mut self) -> io::Result<u32> {
         if let Some(slot) = self.free.pop() {
             return Ok(slot);
         }
         let slot = self.count;
         let count = u32::try_from(GROWTH).map_err(io::Error::other)?;
         self.file.write_all_at(&vec![0; GROWTH * LEN], offset::<LEN>(slot))?;
-        self.file.sync_all()?;
+        self.file.sync_all().map_err(failure::of_sync)?;
         self.count += count;
         self.free.extend((slot + 1..self.count).rev());
+        Ok(slot)
+    }
+
+    /// Takes a free slot and writes it; durable after [`Slots::sync`]. On a full disk the slot stays free.
+    pub(super) fn fill(&mut self, bytes: &[u8; LEN]) -> io::Result<u32> {
+        let slot = self.take_free()?;
+        if let Err(error) = self.write(slot, bytes) {
+            self.free.push(slot);
+            return Err(error);
+        }
         Ok(slot)
     }
 
@@ -80,7 +91,7 @@ impl<const LEN: usize> Slots<LEN> {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data().map_err(failure::of_sync)
     }
 
     pub(super) fn read(&self, slot: u32) -> io::Result<[u8; LEN]> {

@@ -277,3 +277,32 @@ async fn slots_are_used_again() {
         assert_eq!(len, 64 + 256 * 128, "round {round}");
     }
 }
+
+#[tokio::test]
+async fn shares_of_a_lost_or_foreign_ring_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    let shares = open(root.path());
+    for n in 1..=3 {
+        shares.put(&share(n), &value(n)).await.unwrap();
+    }
+    assert!(shares.unusable().await.unwrap().is_empty());
+    drop(shares);
+    let ring = fs::read(ring_file(root.path())).unwrap();
+
+    // A ring that begins anew has no key of the day.
+    fs::remove_file(ring_file(root.path())).unwrap();
+    let shares = open(root.path());
+    assert_eq!(shares.unusable().await.unwrap().len(), 3);
+    drop(shares);
+
+    // Another gateway's has one of the same day and generation, which opens nothing.
+    let other = tempfile::tempdir().unwrap();
+    open(other.path()).put(&share(9), &value(9)).await.unwrap();
+    fs::copy(ring_file(other.path()), ring_file(root.path())).unwrap();
+    let shares = open(root.path());
+    assert_eq!(shares.unusable().await.unwrap().len(), 3);
+    drop(shares);
+
+    fs::write(ring_file(root.path()), ring).unwrap();
+    assert!(open(root.path()).unusable().await.unwrap().is_empty());
+}
