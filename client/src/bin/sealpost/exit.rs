@@ -87,7 +87,7 @@ exits! {
     /// Words and link do not fit, or the link is locked.
     Link = 17, "the words are not right or there is no such link, or it is locked after wrong tries";
     /// Ctrl-C.
-    Interrupted = 130, "interrupted; what was not finished was taken back";
+    Interrupted = 130, "interrupted; what was not finished was taken back, or is kept to be resumed";
 }
 
 impl From<&Error> for Exit {

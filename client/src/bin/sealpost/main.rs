@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use sealpost_client::resume::is_anything_unfinished;
 use sealpost_client::{Env, Error, platform};
 
 use cli::Cli;
@@ -29,16 +30,26 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.global.json;
     match run(cli) {
-        Ok(Some(report)) => output::report(&report, json),
-        Ok(None) => output::interrupted(json),
+        Ok(Ended::Done(report)) => output::report(&report, json),
+        Ok(Ended::Interrupted { next }) => output::interrupted(next.as_deref(), json),
         Err(error) => output::failure(&error, json),
     }
     .into()
 }
 
-/// The command's report; none when it was interrupted. Whatever was in the making is cleaned up by then.
-fn run(cli: Cli) -> Result<Option<Report>, Error> {
+/// How a command ended that did not fail.
+enum Ended {
+    Done(Report),
+    Interrupted {
+        /// The command that goes on with what it left, if it left anything.
+        next: Option<String>,
+    },
+}
+
+/// Runs the command. When it was interrupted, whatever was in the making is cleaned up, or kept to be resumed, by then.
+fn run(cli: Cli) -> Result<Ended, Error> {
     let context = Context::new(&cli.global, Env::system())?;
+    let (home, resume) = (context.home.clone(), context.command("resume"));
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|_| Error::Internal("the runtime does not start"))?;
@@ -46,14 +57,15 @@ fn run(cli: Cli) -> Result<Option<Report>, Error> {
         // A task of its own: a prompt that waits for the user does not keep the signal from being heard.
         let mut task = tokio::spawn(async move { commands::run(cli.command, &context).await });
         tokio::select! {
-            outcome = &mut task => outcome.map_err(|_| Error::Internal("the command stopped"))?.map(Some),
+            outcome = &mut task => outcome.map_err(|_| Error::Internal("the command stopped"))?.map(Ended::Done),
             () = platform::interrupted() => {
                 task.abort();
                 if !secrets::is_asking() {
                     // Cancelled or not: what it came to does not count any more.
                     let _ = tokio::time::timeout(CLEANUP, task).await;
                 }
-                Ok(None)
+                let next = is_anything_unfinished(&home).then_some(resume);
+                Ok(Ended::Interrupted { next })
             }
         }
     });

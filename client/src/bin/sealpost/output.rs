@@ -56,13 +56,15 @@ pub(crate) fn failure(error: &Error, json: bool) -> Exit {
     fail(exit, &error.to_string(), json)
 }
 
-/// Says that the user stopped it.
-pub(crate) fn interrupted(json: bool) -> Exit {
-    fail(
-        Exit::Interrupted,
-        "Interrupted; what was not finished was taken back.",
-        json,
-    )
+/// Says that the user stopped it, and which command goes on with what is kept.
+pub(crate) fn interrupted(next: Option<&str>, json: bool) -> Exit {
+    let message = match next {
+        Some(next) => {
+            format!("Interrupted; `{next}` goes on with what is unfinished, and with --discard throws it away.")
+        }
+        None => "Interrupted; what was not finished was taken back.".to_owned(),
+    };
+    fail(Exit::Interrupted, &message, json)
 }
 
 fn fail(exit: Exit, message: &str, json: bool) -> Exit {
