@@ -9,12 +9,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sealpost_client::Session;
+use sealpost_client::account::Account;
+use sealpost_proto::key::{Body, RevokedKey, Statement};
 use sealpost_tests::gateway::Gateway;
 use sealpost_tests::person::{Run, finish};
 use sealpost_tests::samples;
 
 use crate::support::in_process::InProcess;
-use crate::support::{PROVIDER, World, ask, delivery, files_below, found, names_in, run, send, text};
+use crate::support::inside::session_of;
+use crate::support::{DESK, PROVIDER, World, ask, delivery, files_below, found, names_in, run, send, text};
 
 use super::links::{Made, Visitor, link_of, send_link};
 
@@ -294,15 +298,20 @@ fn a_part_that_was_tampered_with_or_is_missing() {
     for transfer in [&sent.transfer, &sent.made.transfer] {
         fs::remove_file(&parts(&world, transfer)[0]).expect("a part");
     }
+    // The gateway breaks off, and for about a minute each client hopes that it comes back: both at once.
+    let (got, received) = std::thread::scope(|scope| {
+        let received = scope.spawn(|| sent.receive());
+        (sent.get(), received.join().expect("a run"))
+    });
     for (what, outcome, out) in [
-        ("missing, receive", sent.receive(), &sent.target),
-        ("missing, get", sent.get(), &sent.visitor.out),
+        ("missing, get", got, &sent.visitor.out),
+        ("missing, receive", received, &sent.target),
     ] {
         let case = Case {
             what,
             outcome,
-            code: 14,
-            says: "gateway",
+            code: 3,
+            says: "the connection was closed",
             out: Some(out),
         };
         case.check();
@@ -371,4 +380,46 @@ fn a_disk_that_is_full_at_the_client() {
         link_of(&sent.desk, &sent.made.transfer).pointer("/openings_used"),
         Some(&serde_json::Value::from(1))
     );
+}
+
+/// Posts what a registrar's client will say one day: this person's identity counts no more.
+fn end_access(registrar: &Session, person: &Account) {
+    let statement = Statement {
+        org: registrar.account.org,
+        label: Some(person.label()),
+        seq: 1,
+        prev: None,
+        body: Body::Revoke {
+            key: RevokedKey::Identity(person.identity.public()),
+            time: registrar.env.now(),
+        },
+    };
+    let mut note = statement.note().expect("a statement");
+    note.sign_as("rk", registrar.account.registrar.as_ref().expect("a registrar"));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let posted = runtime.block_on(registrar.api.post_statements(vec![note.to_string()]));
+    posted.expect("a revocation");
+}
+
+#[test]
+fn a_person_whose_access_was_ended() {
+    let world = World::new();
+    let sent = Sent::new(&world, b"small");
+    end_access(&session_of(&sent.desk), &session_of(&sent.provider).account);
+    let to_desk = run(&sent.provider, &[&"send", &"--to", &DESK, &sent.file]);
+    for (what, outcome, code, says) in [
+        ("disabled, send", to_desk, 8, "access was ended"),
+        ("disabled, receive", sent.receive(), 8, "access was ended"),
+        ("to somebody disabled", sent.send(), 11, "revoked"),
+    ] {
+        let case = Case {
+            what,
+            outcome,
+            code,
+            says,
+            out: Some(&sent.target),
+        };
+        case.check();
+    }
+    assert_eq!(sent.get().code, 0, "a link is another's");
 }

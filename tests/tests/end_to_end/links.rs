@@ -4,14 +4,21 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
+use sealpost_client::env::{Clock, SystemClock, SystemRandom};
+use sealpost_client::get::Door;
+use sealpost_client::{Env, Error};
+use sealpost_proto::link::Link;
+use sealpost_proto::problem::ProblemKind;
 use sealpost_tests::disk;
 use sealpost_tests::guest::Guest;
 use sealpost_tests::person::{Person, Run, Words, write_private};
 use sealpost_tests::samples;
 use serde_json::Value;
 
-use crate::support::{DESK, PROVIDER, World, ask, names_in, run, text};
+use crate::support::in_process::InProcess;
+use crate::support::{DESK, PROVIDER, World, ask, found, names_in, run, text};
 
 /// Exit codes of docs/cli.md.
 const USAGE: i32 = 2;
@@ -471,4 +478,90 @@ fn a_person_and_a_link_can_have_the_same_transfer() {
     assert_eq!(text(&status, "/transfers/0/links/0/receipt"), "verified");
     let seen = ask(&provider, &[&"inbox"]).to_string();
     assert!(!seen.contains(&made.link), "a recipient sees no links");
+}
+
+/// The system's clock, so many seconds ahead: the visitor's, together with the gateway's.
+#[derive(Debug)]
+struct Later(u64);
+
+impl Clock for Later {
+    fn now(&self) -> u64 {
+        SystemClock.now() + self.0
+    }
+}
+
+/// What a visitor's client is told at a time so many seconds from now.
+fn told_later(made: &Made, words: &str, seconds: u64, state: &Path) -> Option<ProblemKind> {
+    let env = Env::new(Arc::new(Later(seconds)), Arc::new(SystemRandom));
+    let pin = data_encoding::HEXLOWER.decode(made.pin.as_bytes()).expect("a pin");
+    let link = Link::parse(&made.text).expect("a link");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let opened = runtime.block_on(async {
+        let door = Door::knock(link, pin.try_into().ok(), env).await?;
+        door.open(words, state).await.map(drop)
+    });
+    match opened {
+        Err(Error::Api(error)) => error.kind(),
+        Err(error) => panic!("{error}"),
+        Ok(()) => None,
+    }
+}
+
+/// N101: the eleventh wrong try meets a lock, and the sender's word opens it.
+#[test]
+fn ten_wrong_tries_lock_a_link_until_its_sender_unlocks_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut gateway = InProcess::start(folder.path(), 0, 0);
+    let port = gateway.port;
+    let desk = found(&folder.path().join("data/setup-string"), folder.path()).admin;
+    let file = folder.path().join("letter.txt");
+    fs::write(&file, b"dear patient").expect("a file");
+    let made = send_link(&desk, &[&file], &[]);
+    let visitor = Visitor::at(folder.path(), "patient");
+    let state = visitor.guest.state();
+    let wrong = made.words.split(' ').rev().collect::<Vec<_>>().join(" ");
+    for number in 1..=5 {
+        let told = told_later(&made, &wrong, 0, &state);
+        assert_eq!(told, Some(ProblemKind::LinkRefused), "try {number}");
+    }
+    assert_eq!(told_later(&made, &wrong, 0, &state), Some(ProblemKind::LinkDelayed));
+    let slowed = visitor.get(&made.text, &made.words, &made.pin);
+    assert_eq!(slowed.code, WRONG_WORDS, "{}", slowed.stderr);
+    assert!(slowed.stderr.contains(" seconds."), "{}", slowed.stderr);
+    let mut later = 0;
+    for number in 6..=10 {
+        gateway.stop();
+        later += 30 << (number - 5);
+        gateway = InProcess::start(folder.path(), port, later);
+        let told = told_later(&made, &wrong, later, &state);
+        assert_eq!(told, Some(ProblemKind::LinkRefused), "try {number}");
+    }
+    gateway.stop();
+    later += 86_400;
+    gateway = InProcess::start(folder.path(), port, later);
+    assert_eq!(
+        told_later(&made, &wrong, later, &state),
+        Some(ProblemKind::LinkLocked),
+        "the eleventh"
+    );
+    assert_eq!(
+        told_later(&made, &made.words, later, &state),
+        Some(ProblemKind::LinkLocked),
+        "nor the right ones"
+    );
+    gateway.stop();
+    let gateway = InProcess::start(folder.path(), port, 0);
+    let locked = visitor.get(&made.text, &made.words, &made.pin);
+    assert_eq!(locked.code, WRONG_WORDS, "{}", locked.stderr);
+    assert!(
+        locked.stderr.contains("locked") && locked.stderr.contains("re-arm"),
+        "{}",
+        locked.stderr
+    );
+    assert_eq!(text(&link_of(&desk, &made.transfer), "/state"), "locked");
+    ask(&desk, &[&"link", &"rearm", &made.text]);
+    assert_eq!(text(&link_of(&desk, &made.transfer), "/state"), "open");
+    let outcome = visitor.get(&made.text, &made.words, &made.pin);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    gateway.stop();
 }
