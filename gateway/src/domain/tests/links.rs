@@ -28,11 +28,8 @@ fn sent(links: &[(u8, u32)], has_recipient: bool) -> Clinic {
 }
 
 fn kind(outcome: Result<Result<LinkRelease, Denied>, Refusal>) -> Result<(), ProblemKind> {
-    match outcome {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(denied)) => Err(denied.refusal.kind),
-        Err(refusal) => Err(refusal.kind),
-    }
+    let refused = outcome.map(|redeemed| redeemed.map(drop).map_err(|denied| denied.refusal));
+    refused.flatten().map_err(|refusal| refusal.kind)
 }
 
 /// Visitor `v` redeems link `n` with the right words, as opening `v`.

@@ -161,7 +161,7 @@ async fn round(house: Arc<House>, n: u64, event: EventType, taker: Taker) -> boo
         tokio::spawn(async move { house.visit(&by, ask).await })
     };
     let admin = house.clinic.admin.device.clone();
-    let (revoked, taken) = if n % 2 == 0 {
+    let (revoked, taken) = if n.is_multiple_of(2) {
         let taken = run(&by, ask.clone());
         (run(&admin, revoke(numbered(n))), taken)
     } else {
