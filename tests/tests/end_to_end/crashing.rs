@@ -449,6 +449,28 @@ fn head_of(text: &str, origin: &str, log: &PublicKey) -> (u64, Hash) {
     (checkpoint.size, checkpoint.root)
 }
 
+#[tokio::test]
+async fn views_that_were_half_written_are_checked_or_made_again() {
+    let mut scene = Scene::new().await;
+    // The first pass is the mark of the start, the second the first drain.
+    scene
+        .world
+        .gateway
+        .restart_to_die_at("views-applied:2")
+        .expect("a start");
+    let is_acknowledged = scene.transfer.put_part(&scene.desk).await.is_ok();
+    scene.world.gateway.wait_for_death().expect("a death");
+    scene.restart();
+    let listed = scene.transfer.listed(&scene.desk).await;
+    assert!(!is_acknowledged || listed == [scene.transfer.root()], "{listed:?}");
+    scene.transfer.put_part(&scene.desk).await.expect("the part");
+    scene.transfer.seal(&scene.desk).await.expect("a receipt");
+    scene.world.gateway.pause().expect("an end");
+    fs::write(scene.world.gateway.data().join("views/db"), b"not a tree any more").expect("a file");
+    scene.restart();
+    scene.arrives();
+}
+
 #[test]
 fn every_test_that_the_page_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");

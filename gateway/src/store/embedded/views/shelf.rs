@@ -19,6 +19,7 @@ use super::keys;
 use super::layer::Mark;
 use super::stored::Stored;
 use crate::domain::Key;
+use crate::failpoint;
 use crate::store::durable;
 
 /// Version of what stands in it.
@@ -216,6 +217,7 @@ impl Shelf {
         let written = guarded(|| {
             self.db.apply_batch(batch)?;
             if meta.is_some() {
+                failpoint::reach("views-applied");
                 self.db.flush()?;
             }
             Ok(())
