@@ -36,7 +36,7 @@ use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
 use crate::store::ledger::{Ledger, transact};
 use crate::store::share::ShareStore;
-use crate::worker::{Position, ShareShredder};
+use crate::worker::ShareShredder;
 
 mod clock;
 mod faults;
@@ -72,15 +72,6 @@ impl Settable {
 impl Clock for Settable {
     fn now_millis(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
-    }
-}
-
-struct NotNoted;
-
-#[async_trait]
-impl Position for NotNoted {
-    async fn note(&self) -> Result<(), StoreError> {
-        Ok(())
     }
 }
 
@@ -221,7 +212,7 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
     let diary = order::Diary::default();
     let noted_ledger = Arc::new(diary.of(ledger.clone()));
     let noted_shares = Arc::new(diary.of(shares.clone()));
-    let position = Arc::new(diary.of(NotNoted));
+    let position = Arc::new(diary.of(order::NotNoted));
     let shredder = ShareShredder::new(noted_ledger.clone(), ledger.clone(), noted_shares.clone(), position);
     let service = Service::new(Ports {
         ledger: noted_ledger,

@@ -13,6 +13,7 @@ use crate::domain::holding;
 use crate::store::blob::{BlobEntry, BlobKey, BlobWriter};
 use crate::store::ledger::{Committed, Decide};
 use crate::store::share::{Day, Share, ShareRef};
+use crate::worker::Position;
 
 /// What was done, in order.
 #[derive(Debug, Clone, Default)]
@@ -147,10 +148,13 @@ impl ShareStore for Noted<Arc<EmbeddedShares>> {
     }
 }
 
+/// A position that is noted nowhere but in the diary.
+#[derive(Debug)]
+pub(super) struct NotNoted;
+
 #[async_trait]
 impl Position for Noted<NotNoted> {
     async fn note(&self) -> Result<(), StoreError> {
-        self.inner.note().await?;
         self.diary.note("position noted");
         Ok(())
     }
