@@ -204,7 +204,9 @@ fn file_sentence(doing: &str, path: &Path, source: &io::Error) -> String {
         io::ErrorKind::AlreadyExists => return format!("{path} exists and is not replaced; name another."),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => "check the path",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "check its permissions, or name another",
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => "make room there, or name another place",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "make room there, or name another place"
+        }
         _ => "check the medium, and try again",
     };
     format!("Could not {doing} {path}: {source}; {advice}.")

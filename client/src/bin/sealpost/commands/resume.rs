@@ -2,10 +2,12 @@
 
 use sealpost_client::receive;
 use sealpost_client::resume::{self, Finished, Unfinished, Way};
+use sealpost_client::send::Resumed;
 use sealpost_client::transfers::short_id;
 use sealpost_client::{Error, Session, text};
 use serde_json::{Value, json};
 
+use super::link::ToldLink;
 use super::receive::{item, text as received_text};
 use crate::cli::Resume;
 use crate::context::{Context, People};
@@ -53,7 +55,18 @@ async fn finish_all(
             Way::In { .. } => "receiving",
         };
         let finished = one.finish(session, progress::bar(doing, context.json)).await;
+        // Whoever began it may not have been told the words any more, and they are kept nowhere from now on.
+        let link = match &finished {
+            Ok(Finished::Sent(Resumed { sent, .. })) => match &sent.link {
+                Some(link) => Some((ToldLink::new(session, link).await?, sent.expires_at)),
+                None => None,
+            },
+            _ => None,
+        };
         shown.finished(one, finished);
+        if let Some((told, expires_at)) = link {
+            shown.told(context, &told, expires_at);
+        }
     }
     for transfer in receive::deliver_receipts(session).await? {
         shown
@@ -93,7 +106,10 @@ pub(super) fn describe(one: &Unfinished) -> String {
             files,
             total,
         } => {
-            let to: Vec<String> = recipients.iter().map(|to| text::line(to.as_str())).collect();
+            let mut to: Vec<String> = recipients.iter().map(|to| text::line(to.as_str())).collect();
+            if to.is_empty() {
+                to.push("whoever has link and words".to_owned());
+            }
             format!(
                 "{id}  sending {} ({}) to {}",
                 count(*files, "file"),
@@ -156,6 +172,14 @@ impl Shown {
                 self.received.push(item(&received, people, None));
             }
             Err(error) => self.failed_one(one, error),
+        }
+    }
+
+    /// The link of what was sent last.
+    fn told(&mut self, context: &Context, told: &ToldLink, expires_at: u64) {
+        self.lines.push(told.text(context, expires_at));
+        if let Some(Value::Object(sent)) = self.sent.last_mut() {
+            sent.insert("link".to_owned(), told.json());
         }
     }
 
