@@ -18,7 +18,7 @@ use self::disk::FolderDisk;
 use self::health::Health;
 use self::signers::Signers;
 use crate::access::{Gatekeeper, Settings};
-use crate::audit::{NotedLedger, SignerError};
+use crate::audit::{Logs, NotedLedger, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::Config;
@@ -112,6 +112,7 @@ pub struct Gateway {
     setup: Arc<SetupFile>,
     api: Api,
     sweep: Sweep,
+    logs: Arc<Logs>,
     garbage: Garbage,
     ledger: Arc<EmbeddedLedger>,
     folders: [PrivateFolder; 2],
@@ -208,7 +209,8 @@ impl Gateway {
             account_rate: bounds::account_rate(&config.limits),
         };
         let gatekeeper = Gatekeeper::new(settings, ledger.clone(), ledger.clone(), Arc::clone(&clock));
-        let noted = NotedLedger::new(ledger.clone(), ledger.clone(), signers.logs());
+        let logs = signers.logs();
+        let noted = NotedLedger::new(ledger.clone(), ledger.clone(), Arc::clone(&logs));
         let service = Service::new(Ports {
             ledger: Arc::new(noted),
             views: ledger.clone(),
@@ -255,6 +257,7 @@ impl Gateway {
             setup,
             api,
             sweep,
+            logs,
             garbage,
             ledger,
             folders: [data, ring],
@@ -318,6 +321,7 @@ impl Gateway {
             }
             () = self.sweep.run() => Ok(()),
             () = self.garbage.run() => Ok(()),
+            () = self.logs.run() => Ok(()),
             ended = health => Ok(ended?),
             reason = ledger.stopped() => Err(RunError::Ledger(reason)),
             reason = data.failed() => Err(RunError::Disk(reason)),

@@ -73,3 +73,130 @@ impl Debug for NotedLedger {
         f.write_str("NotedLedger(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sealpost_proto::crypto::SigningKey;
+    use sealpost_proto::log::{Leaf, Restart};
+    use sealpost_proto::tree::Tree;
+
+    use super::super::SignerError;
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::domain::fixture::Clinic;
+    use crate::domain::{Change, Effects, restoring};
+    use crate::random::SystemRandom;
+    use crate::store::embedded::{EmbeddedHeads, EmbeddedLedger};
+    use crate::store::folder::PrivateFolder;
+    use crate::store::ledger::heads::VouchedHeads;
+
+    struct House {
+        heads: Arc<EmbeddedHeads>,
+        ledger: Arc<EmbeddedLedger>,
+    }
+
+    impl House {
+        fn open(root: &Path) -> Self {
+            let data = PrivateFolder::open(&root.join("data")).unwrap();
+            let ring = PrivateFolder::open(&root.join("ring")).unwrap();
+            let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+            Self {
+                heads: Arc::new(EmbeddedHeads::open(&ring).unwrap()),
+                ledger: Arc::new(EmbeddedLedger::open(&data, "1", clock, random).unwrap()),
+            }
+        }
+
+        async fn logs(&self) -> Result<Logs, SignerError> {
+            let key = SigningKey::from_seed(&[3; 32]);
+            let gateway = "gw".parse().unwrap();
+            Logs::open(
+                self.heads.clone(),
+                &gateway,
+                key,
+                self.ledger.clone(),
+                self.ledger.clone(),
+            )
+            .await
+        }
+    }
+
+    async fn commit(ledger: &dyn Ledger, effects: Effects) {
+        let decide = Box::new(move |_: &_, _| effects.clone());
+        ledger.commit(vec![Key::Organisation], decide).await.unwrap();
+    }
+
+    /// The founding of the clinic, as its state has it.
+    fn founding() -> Effects {
+        let clinic = Clinic::new();
+        let loaded = clinic.state.load(&[Key::Organisation]);
+        let organisation = loaded.organisation().unwrap();
+        let org = organisation.directory.as_ref().unwrap().org();
+        let owner = organisation.owner.unwrap();
+        let statements = organisation.statements.iter();
+        let statements = statements.map(|s| Change::StatementTaken { text: s.text.clone() });
+        let founded = std::iter::once(Change::OrganisationFounded { org, owner });
+        Effects {
+            changes: founded.chain(statements).collect(),
+            leaves: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_statement_is_remembered_before_anybody_hears_that_it_was_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let house = House::open(root.path());
+        let logs = Arc::new(house.logs().await.unwrap());
+        let noted = NotedLedger::new(house.ledger.clone(), house.ledger.clone(), logs);
+        commit(&noted, founding()).await;
+        let organisation = house.ledger.organisation().await.unwrap();
+        let last = house.heads.last("gw/directory").await.unwrap().unwrap();
+        assert!(last.size > 0);
+        assert_eq!((last.size, last.root), (organisation.size(), organisation.head()));
+    }
+
+    #[tokio::test]
+    async fn a_successor_is_signed_as_such_and_what_was_before_it_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let gateway = "gw".parse().unwrap();
+        let house = House::open(root.path());
+        let log = restoring::itself(&gateway).did(
+            sealpost_proto::log::EventType::AuditRead,
+            crate::domain::object::log("gw/audit"),
+            None,
+        );
+        let reading = Effects {
+            changes: Vec::new(),
+            leaves: vec![log],
+        };
+        commit(house.ledger.as_ref(), reading.clone()).await;
+        let first = house.logs().await.unwrap().audit_checkpoint().await.unwrap();
+        assert!(first.starts_with("gw/audit\n1\n"), "{first}");
+        let restart = Restart {
+            log: 2,
+            checkpoint: first,
+            kept: 1,
+            first: 2,
+            records: None,
+        };
+        commit(house.ledger.as_ref(), restoring::accept_loss(&restart, 1, &gateway)).await;
+        commit(house.ledger.as_ref(), reading).await;
+        let second = house.logs().await.unwrap().audit_checkpoint().await.unwrap();
+        assert!(second.starts_with("gw/audit.2\n2\n"), "{second}");
+        let lines = house.ledger.audit_leaves(1, 10).await.unwrap();
+        let entries: Vec<Leaf> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(Restart::read(&entries[0], &gateway, 2), Some(restart));
+        assert!(
+            entries.iter().all(|leaf| leaf.prev_obj.is_none()),
+            "no chain leads out of the log"
+        );
+
+        let mut later = Tree::new();
+        later.push([1; 32]);
+        house.heads.advance("gw/audit.3", &later).await.unwrap();
+        let refused = house.logs().await.unwrap_err();
+        assert!(matches!(refused, SignerError::Ended { .. }), "N117: {refused}");
+        assert!(refused.to_string().contains("journal repair"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Signs checkpoints of a log, and never two histories of it.
 //!
-//! The signer keeps a tree of its own and feeds it the leaves that came since it signed last. So what it signs extends what
-//! it signed before by construction; a log that has shrunk or changed under it is refused. Order: leaves -> head -> head
+//! The signer keeps a tree of its own, also over restarts, and feeds it the leaves that came since it signed last. So what it signs
+//! extends what it signed before by construction; a log that has shrunk or changed under it is refused. Order: leaves -> head -> head
 //! remembered -> signature -> published. A crash in between publishes the same checkpoint later: Ed25519 is deterministic.
 
 use std::sync::Arc;
@@ -123,7 +123,11 @@ impl<S: LogSource> Signer<S> {
                 signed: None,
             }),
         };
-        signer.compare_with_last(&mut signer.progress.lock().await.tree).await?;
+        let mut progress = signer.progress.lock().await;
+        if !signer.go_on(&mut progress.tree).await? {
+            signer.compare_with_last(&mut progress.tree).await?;
+        }
+        drop(progress);
         Ok(signer)
     }
 
@@ -155,6 +159,26 @@ impl<S: LogSource> Signer<S> {
         let mut progress = self.progress.lock().await;
         self.vouch(&mut progress.tree).await?;
         Ok(())
+    }
+
+    /// Goes on from the tree that is remembered with the last head: reads what came since, and compares the whole with the head that
+    /// the store has, which is over all leaves. `false` if one of them is not known; then the log has to be read from its beginning.
+    async fn go_on(&self, tree: &mut Tree) -> Result<bool, SignerError> {
+        let Some(mut remembered) = self.heads.tree(&self.origin).await? else {
+            return Ok(false);
+        };
+        let Some((size, head)) = self.source.head().await? else {
+            return Ok(false);
+        };
+        let known = remembered.size();
+        self.size_after(known).await?;
+        self.follow(&mut remembered, size).await?;
+        if remembered.head() != head {
+            let origin = self.origin.clone();
+            return Err(SignerError::Forked { origin, size: known });
+        }
+        *tree = remembered;
+        Ok(true)
     }
 
     /// Follows the log up to a head that was vouched for, and compares.
@@ -193,7 +217,7 @@ impl<S: LogSource> Signer<S> {
                 size,
                 root: Hash::from_bytes(tree.head()),
             };
-            match self.heads.advance(&checkpoint).await {
+            match self.heads.advance(&self.origin, tree).await {
                 Ok(()) => return Ok(checkpoint),
                 // Another one remembered more in the meantime. It must be of the same log.
                 Err(StoreError::Conflict) => self.compare_with_last(tree).await?,

@@ -14,6 +14,8 @@ use crate::store::views::Views;
 pub trait LogSource: Send + Sync {
     /// Number of leaves.
     async fn size(&self) -> Result<u64, StoreError>;
+    /// Size and head of the tree over all leaves, as the store keeps them; none if it keeps none for this log.
+    async fn head(&self) -> Result<Option<(u64, [u8; 32])>, StoreError>;
     /// Leaves from index `from`, at most `limit`.
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError>;
 }
@@ -44,6 +46,14 @@ impl LogSource for AuditLog {
         Ok(self.ledger.audit_head().await?.0.saturating_sub(self.first))
     }
 
+    async fn head(&self) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        // The ledger's tree is over all its leaves: a successor's are a part of them.
+        Ok(match self.first {
+            0 => Some(self.ledger.audit_head().await?),
+            _ => None,
+        })
+    }
+
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
         self.ledger.audit_leaves(self.first.saturating_add(from), limit).await
     }
@@ -53,6 +63,11 @@ impl LogSource for AuditLog {
 impl LogSource for DirectoryLog {
     async fn size(&self) -> Result<u64, StoreError> {
         Ok(self.0.organisation().await?.size())
+    }
+
+    async fn head(&self) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        let organisation = self.0.organisation().await?;
+        Ok(Some((organisation.size(), *organisation.head().as_bytes())))
     }
 
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {

@@ -25,7 +25,7 @@ pub struct Directory {
 pub(super) fn compare(remains: &Remains, known: &Known) -> Directory {
     let complete = complete(remains, known);
     let kept = remains.statements.len() as u64;
-    let all = complete.as_ref().map_or_else(|| behind(remains), |all| all.clone());
+    let all = complete.clone().unwrap_or_else(|| behind(remains));
     Directory {
         kept,
         found: (all.len() as u64).saturating_sub(kept),

@@ -94,3 +94,126 @@ impl Hold {
         Ok(is_held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_proto::id::Label;
+    use sealpost_proto::log::{EventType, Leaf};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::domain::Change;
+    use crate::domain::fixture::{Clinic, NOW, SHARE};
+    use crate::random::SystemRandom;
+    use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
+    use crate::store::folder::PrivateFolder;
+
+    struct House {
+        hold: Hold,
+        ledger: Arc<EmbeddedLedger>,
+        shares: Arc<EmbeddedShares>,
+    }
+
+    fn open(root: &std::path::Path) -> House {
+        let data = PrivateFolder::open(&root.join("data")).unwrap();
+        let ring = PrivateFolder::open(&root.join("ring")).unwrap();
+        let random = Arc::new(SystemRandom);
+        let ledger = EmbeddedLedger::open(&data, "1", Arc::new(SystemClock), random.clone()).unwrap();
+        let ledger = Arc::new(ledger);
+        let shares = Arc::new(EmbeddedShares::open(&data, &ring, random).unwrap());
+        House {
+            hold: Hold {
+                ledger: ledger.clone(),
+                views: ledger.clone(),
+                shares: shares.clone(),
+                gateway: "gw.example".parse().unwrap(),
+            },
+            ledger,
+            shares,
+        }
+    }
+
+    /// Seals transfer number `n` with its share, without asking anybody.
+    async fn seal(house: &House, clinic: &mut Clinic, n: u8) -> ShareRef {
+        let id = TransferId::from_bytes([n; 16]);
+        clinic.sent(id, 3, None);
+        let sealed = clinic.sealed(id);
+        let share = ShareRef::of(id, sealed.share_commit, sealed.expires_at).unwrap();
+        house.shares.put(&share, &Zeroizing::new(SHARE)).await.unwrap();
+        let change = Change::TransferSealed {
+            transfer: id,
+            sender: Label::from_bytes([1; 32]),
+            sealed: Box::new(sealed),
+        };
+        commit(house, id, vec![change]).await;
+        share
+    }
+
+    async fn commit(house: &House, id: TransferId, changes: Vec<Change>) {
+        let effects = Effects {
+            changes,
+            leaves: Vec::new(),
+        };
+        let decide = move |_: &_, _| ((), effects.clone());
+        transact(house.ledger.as_ref(), vec![Key::Transfer(id)], decide)
+            .await
+            .unwrap();
+    }
+
+    async fn held_leaves(house: &House) -> Vec<String> {
+        let lines = house.ledger.audit_leaves(0, 1_000).await.unwrap();
+        let leaves = lines.iter().map(|line| line.parse::<Leaf>().unwrap());
+        let held = leaves.filter(|leaf| leaf.event == EventType::TransferHeld);
+        held.map(|leaf| leaf.object.id).collect()
+    }
+
+    #[tokio::test]
+    async fn what_has_no_share_is_held_once_and_what_has_one_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let mut clinic = Clinic::new();
+        let house = open(root.path());
+        let mut shares = Vec::new();
+        for n in 1..=3 {
+            shares.push(seal(&house, &mut clinic, n).await);
+        }
+        assert_eq!(house.hold.missing().await.unwrap(), 0);
+        house.shares.destroy(&shares[1]).await.unwrap();
+        assert_eq!(house.hold.missing().await.unwrap(), 1);
+        assert_eq!(house.hold.missing().await.unwrap(), 0, "once");
+        assert_eq!(held_leaves(&house).await, [shares[1].transfer.to_string()]);
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_is_not_held() {
+        let root = tempfile::tempdir().unwrap();
+        let mut clinic = Clinic::new();
+        let house = open(root.path());
+        let share = seal(&house, &mut clinic, 1).await;
+        let ended = Change::TransferShredded {
+            transfer: share.transfer,
+            cause: crate::domain::ShredCause::Revoked,
+            at: NOW,
+        };
+        commit(&house, share.transfer, vec![ended]).await;
+        house.shares.destroy(&share).await.unwrap();
+        assert_eq!(house.hold.missing().await.unwrap(), 0);
+        assert!(held_leaves(&house).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn shares_of_a_lost_ring_are_held_and_their_rows_go() {
+        let root = tempfile::tempdir().unwrap();
+        let mut clinic = Clinic::new();
+        let house = open(root.path());
+        for n in 1..=2 {
+            seal(&house, &mut clinic, n).await;
+        }
+        drop(house);
+        std::fs::remove_file(root.path().join("ring/ring")).unwrap();
+        let house = open(root.path());
+        assert_eq!(house.hold.missing().await.unwrap(), 2);
+        assert!(house.shares.list().await.unwrap().is_empty());
+        assert_eq!(held_leaves(&house).await.len(), 2);
+    }
+}

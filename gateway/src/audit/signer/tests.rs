@@ -39,6 +39,11 @@ impl LogSource for Lines {
         Ok(self.0.lock().unwrap().len() as u64)
     }
 
+    async fn head(&self) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        let (size, head) = Lines::head(self);
+        Ok(Some((size, *head.as_bytes())))
+    }
+
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
         let lines = self.0.lock().unwrap();
         Ok(lines
@@ -100,7 +105,7 @@ async fn the_memory_is_on_disk_before_the_checkpoint_is_out() {
     signer.checkpoint().await.unwrap();
     let (size, head) = lines.head();
     let text = std::fs::read_to_string(root.path().join("ring/signer")).unwrap();
-    assert!(text.contains(&format!("{ORIGIN} {size} {head}\n")));
+    assert!(text.contains(&format!("{ORIGIN} {size} {head} ")));
 }
 
 #[tokio::test]
@@ -158,6 +163,45 @@ async fn a_noted_position_counts_without_a_checkpoint() {
     ));
 }
 
+#[tokio::test]
+async fn a_start_reads_only_what_came_since() {
+    /// Refuses to show its beginning.
+    #[derive(Debug)]
+    struct Long(Lines);
+
+    #[async_trait]
+    impl LogSource for Long {
+        async fn size(&self) -> Result<u64, StoreError> {
+            LogSource::size(&self.0).await
+        }
+
+        async fn head(&self) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+            LogSource::head(&self.0).await
+        }
+
+        async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
+            assert!(from >= 10, "entry {from} was read again");
+            self.0.leaves(from, limit).await
+        }
+    }
+
+    let root = tempfile::tempdir().unwrap();
+    let lines = Lines::new(10);
+    open(root.path(), &lines).await.unwrap().note_position().await.unwrap();
+    lines.grow(3);
+    let long = Long(lines.clone());
+    let signer = Signer::open(ORIGIN.to_owned(), long, key(), heads(root.path()))
+        .await
+        .unwrap();
+    assert_eq!(verified(&signer.checkpoint().await.unwrap()), lines.head());
+    drop(signer);
+    lines.0.lock().unwrap()[4] = "another one".to_owned();
+    assert!(matches!(
+        open(root.path(), &lines).await,
+        Err(SignerError::Forked { size: 13, .. })
+    ));
+}
+
 /// A sweep that notes a position while a checkpoint is being made does not disturb it.
 #[tokio::test]
 async fn what_another_one_noted_of_the_same_log_is_fine() {
@@ -171,11 +215,20 @@ async fn what_another_one_noted_of_the_same_log_is_fine() {
             let (size, _) = self.0.head();
             if self.2.swap(false, std::sync::atomic::Ordering::SeqCst) {
                 self.0.grow(2);
-                let (size, root) = self.0.head();
-                let origin = ORIGIN.to_owned();
-                self.1.advance(&Checkpoint { origin, size, root }).await?;
+                let mut tree = Tree::new();
+                self.0
+                    .0
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .for_each(|line| tree.push(leaf_hash(line.as_bytes())));
+                self.1.advance(ORIGIN, &tree).await?;
             }
             Ok(size)
+        }
+
+        async fn head(&self) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+            Ok(None)
         }
 
         async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {

@@ -2,16 +2,26 @@
 
 use sealpost_proto::id::Hash;
 use sealpost_proto::log::Checkpoint;
+use sealpost_proto::tree::{Tree, leaf_hash};
 
 use super::Outcome;
 use crate::store::StoreError;
 use crate::store::ledger::heads::VouchedHeads;
 
-fn head(origin: &str, size: u64, byte: u8) -> Checkpoint {
+/// A tree over `size` leaves of a kind.
+fn tree(size: u64, kind: u8) -> Tree {
+    let mut tree = Tree::new();
+    for _ in 0..size {
+        tree.push(leaf_hash(&[kind]));
+    }
+    tree
+}
+
+fn head(origin: &str, tree: &Tree) -> Checkpoint {
     Checkpoint {
         origin: origin.to_owned(),
-        size,
-        root: Hash::from_bytes([byte; 32]),
+        size: tree.size(),
+        root: Hash::from_bytes(tree.head()),
     }
 }
 
@@ -22,26 +32,27 @@ fn head(origin: &str, size: u64, byte: u8) -> Checkpoint {
 pub async fn heads<S: VouchedHeads>(open: impl Fn() -> S) -> Outcome {
     let store = open();
     assert_eq!(store.last("gw/audit").await?, None);
-    store.advance(&head("gw/audit", 0, 1)).await?;
-    store.advance(&head("gw/audit", 5, 1)).await?;
-    store.advance(&head("gw/directory", 2, 9)).await?;
+    assert_eq!(store.tree("gw/audit").await?, None);
+    store.advance("gw/audit", &tree(0, 1)).await?;
+    store.advance("gw/audit", &tree(5, 1)).await?;
+    store.advance("gw/directory", &tree(2, 9)).await?;
     drop(store);
     let store = open();
-    store.advance(&head("gw/audit", 5, 1)).await?;
-    for (refused, why) in [
-        (head("gw/audit", 5, 2), "another head of that size"),
-        (head("gw/audit", 4, 1), "a smaller one"),
-    ] {
-        assert!(
-            matches!(store.advance(&refused).await, Err(StoreError::Conflict)),
-            "{why}"
-        );
+    store.advance("gw/audit", &tree(5, 1)).await?;
+    for (refused, why) in [(tree(5, 2), "another head of that size"), (tree(4, 1), "a smaller one")] {
+        let refused = store.advance("gw/audit", &refused).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{why}");
     }
-    assert_eq!(store.last("gw/audit").await?, Some(head("gw/audit", 5, 1)));
-    store.advance(&head("gw/audit", 6, 3)).await?;
+    assert_eq!(store.last("gw/audit").await?, Some(head("gw/audit", &tree(5, 1))));
+    store.advance("gw/audit", &tree(6, 3)).await?;
     drop(store);
     let store = open();
-    assert_eq!(store.last("gw/audit").await?, Some(head("gw/audit", 6, 3)));
-    assert_eq!(store.last("gw/directory").await?, Some(head("gw/directory", 2, 9)));
+    assert_eq!(store.last("gw/audit").await?, Some(head("gw/audit", &tree(6, 3))));
+    assert_eq!(store.tree("gw/audit").await?, Some(tree(6, 3)));
+    assert_eq!(
+        store.last("gw/directory").await?,
+        Some(head("gw/directory", &tree(2, 9)))
+    );
+    assert_eq!(store.tree("gw/directory").await?, Some(tree(2, 9)));
     Ok(())
 }

@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! sealpost-signer 1
-//! <origin> <size> <root in hex>
+//! <origin> <size> <root in hex> <heads of the complete subtrees in hex, largest first>
 //! ```
+//!
+//! Lines of earlier versions have no subtrees: their log is read once more from its beginning.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +15,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use sealpost_proto::id::Hash;
 use sealpost_proto::log::Checkpoint;
+use sealpost_proto::tree::Tree;
 
 use crate::store::StoreError;
 use crate::store::durable;
@@ -23,8 +27,15 @@ use crate::store::open::OpenError;
 
 const FIRST_LINE: &str = "sealpost-signer 1";
 
+/// A head, and the tree under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cell {
+    head: Checkpoint,
+    tree: Option<Tree>,
+}
+
 /// Last head by origin.
-type Heads = BTreeMap<String, Checkpoint>;
+type Heads = BTreeMap<String, Cell>;
 
 /// The signer's memory in the ring's folder.
 #[derive(Debug)]
@@ -58,33 +69,40 @@ impl EmbeddedHeads {
     #[must_use]
     pub fn all(&self) -> Vec<Checkpoint> {
         let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        heads.values().cloned().collect()
+        heads.values().map(|cell| cell.head.clone()).collect()
     }
 }
 
 #[async_trait]
 impl VouchedHeads for EmbeddedHeads {
     async fn last(&self, origin: &str) -> Result<Option<Checkpoint>, StoreError> {
-        Ok(self
-            .heads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(origin)
-            .cloned())
+        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(heads.get(origin).map(|cell| cell.head.clone()))
     }
 
-    async fn advance(&self, head: &Checkpoint) -> Result<(), StoreError> {
-        let (path, heads, head) = (self.path.clone(), Arc::clone(&self.heads), head.clone());
+    async fn tree(&self, origin: &str) -> Result<Option<Tree>, StoreError> {
+        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(heads.get(origin).and_then(|cell| cell.tree.clone()))
+    }
+
+    async fn advance(&self, origin: &str, tree: &Tree) -> Result<(), StoreError> {
+        let head = Checkpoint {
+            origin: origin.to_owned(),
+            size: tree.size(),
+            root: Hash::from_bytes(tree.head()),
+        };
+        let tree = Some(tree.clone());
+        let (path, heads) = (self.path.clone(), Arc::clone(&self.heads));
         let failure = self.folder.failure().clone();
         let advance = move || {
             let mut heads = heads.lock().unwrap_or_else(PoisonError::into_inner);
-            match heads.get(&head.origin) {
+            match heads.get(&head.origin).map(|cell| &cell.head) {
                 Some(last) if *last == head => return Ok(()),
                 Some(last) if last.size >= head.size => return Err(StoreError::Conflict),
                 _ => {}
             }
             let mut next = heads.clone();
-            next.insert(head.origin.clone(), head);
+            next.insert(head.origin.clone(), Cell { head, tree });
             let replaced = failure.watch(durable::replace(&path, format(&next).as_bytes()));
             replaced.map_err(StoreError::Unavailable)?;
             *heads = next;
@@ -96,7 +114,11 @@ impl VouchedHeads for EmbeddedHeads {
 }
 
 fn format(heads: &Heads) -> String {
-    let line = |head: &Checkpoint| format!("{} {} {}\n", head.origin, head.size, head.root);
+    let line = |Cell { head, tree }: &Cell| {
+        let edge = tree.iter().flat_map(Tree::edge);
+        let edge: String = edge.map(|node| format!(" {}", Hash::from_bytes(*node))).collect();
+        format!("{} {} {}{edge}\n", head.origin, head.size, head.root)
+    };
     std::iter::once(format!("{FIRST_LINE}\n"))
         .chain(heads.values().map(line))
         .collect()
@@ -109,23 +131,35 @@ fn parse(text: &str) -> Option<Heads> {
     }
     let mut heads = Heads::new();
     for line in lines {
-        let mut words = line.split(' ');
-        let head = Checkpoint {
-            origin: words.next()?.to_owned(),
-            size: words.next()?.parse().ok()?,
-            root: words.next()?.parse().ok()?,
-        };
-        if words.next().is_some() || heads.insert(head.origin.clone(), head).is_some() {
+        let cell = parse_cell(line)?;
+        if heads.insert(cell.head.origin.clone(), cell).is_some() {
             return None;
         }
     }
     Some(heads)
 }
 
+fn parse_cell(line: &str) -> Option<Cell> {
+    let mut words = line.split(' ');
+    let head = Checkpoint {
+        origin: words.next()?.to_owned(),
+        size: words.next()?.parse().ok()?,
+        root: words.next()?.parse().ok()?,
+    };
+    let edge: Result<Vec<[u8; 32]>, _> = words
+        .map(|word| word.parse::<Hash>().map(|hash| *hash.as_bytes()))
+        .collect();
+    let edge = edge.ok()?;
+    if edge.is_empty() && head.size > 0 {
+        return Some(Cell { head, tree: None });
+    }
+    let tree = Tree::from_edge(head.size, &edge).filter(|tree| tree.head() == *head.root.as_bytes())?;
+    let tree = Some(tree);
+    Some(Cell { head, tree })
+}
+
 #[cfg(test)]
 mod tests {
-    use sealpost_proto::id::Hash;
-
     use super::*;
     use crate::store::contract;
 
@@ -147,6 +181,8 @@ mod tests {
             format!("{FIRST_LINE}\ngw/audit 1 {hash}"),
             format!("{FIRST_LINE}\ngw/audit x {hash}\n"),
             format!("{FIRST_LINE}\ngw/audit 1 {hash}\ngw/audit 2 {hash}\n"),
+            format!("{FIRST_LINE}\ngw/audit 2 {hash} {hash}\n"),
+            format!("{FIRST_LINE}\ngw/audit 2 {hash} {hash} {hash}\n"),
         ] {
             fs::write(root.path().join("ring/signer"), &bad).unwrap();
             assert!(
@@ -154,5 +190,20 @@ mod tests {
                 "{bad:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn reads_what_an_earlier_version_wrote() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = PrivateFolder::open(&root.path().join("ring")).unwrap();
+        let hash = Hash::from_bytes([1; 32]);
+        fs::write(
+            root.path().join("ring/signer"),
+            format!("{FIRST_LINE}\ngw/audit 7 {hash}\n"),
+        )
+        .unwrap();
+        let heads = EmbeddedHeads::open(&folder).unwrap();
+        assert_eq!(heads.last("gw/audit").await.unwrap().unwrap().size, 7);
+        assert_eq!(heads.tree("gw/audit").await.unwrap(), None);
     }
 }

@@ -169,7 +169,7 @@ async fn nobody_sees_what_is_not_durable() {
 }
 
 #[tokio::test]
-async fn a_failed_sync_stops_the_ledger_for_good() {
+async fn n114_a_failed_sync_stops_the_ledger_for_good() {
     let folder = tempfile::tempdir().unwrap();
     let io = Arc::new(TestIo::default());
     let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
@@ -187,7 +187,7 @@ async fn a_failed_sync_stops_the_ledger_for_good() {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_and_goes_on_later() {
+async fn n113_a_full_disk_refuses_and_goes_on_later() {
     let folder = tempfile::tempdir().unwrap();
     let io = Arc::new(TestIo::default());
     let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
