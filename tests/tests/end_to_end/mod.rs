@@ -10,6 +10,7 @@ mod life;
 mod links;
 mod readme;
 mod receiving;
+mod restoring;
 mod resuming;
 mod revoking;
 mod secrecy;
