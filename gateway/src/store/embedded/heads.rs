@@ -174,14 +174,14 @@ mod tests {
     fn refuses_what_it_did_not_write() {
         let root = tempfile::tempdir().unwrap();
         let folder = PrivateFolder::open(&root.path().join("ring")).unwrap();
-        let hash = Hash::from_bytes([1; 32]);
+        let (hash, other) = (Hash::from_bytes([1; 32]), Hash::from_bytes([2; 32]));
         for bad in [
             String::new(),
             "sealpost-signer 2\n".to_owned(),
             format!("{FIRST_LINE}\ngw/audit 1 {hash}"),
             format!("{FIRST_LINE}\ngw/audit x {hash}\n"),
             format!("{FIRST_LINE}\ngw/audit 1 {hash}\ngw/audit 2 {hash}\n"),
-            format!("{FIRST_LINE}\ngw/audit 2 {hash} {hash}\n"),
+            format!("{FIRST_LINE}\ngw/audit 2 {hash} {other}\n"),
             format!("{FIRST_LINE}\ngw/audit 2 {hash} {hash} {hash}\n"),
         ] {
             fs::write(root.path().join("ring/signer"), &bad).unwrap();
