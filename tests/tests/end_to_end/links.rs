@@ -398,6 +398,39 @@ fn a_get_that_is_killed_continues_the_same_opening() {
     assert_eq!(visitor.begun(), 0);
 }
 
+/// Words are told by the command that ends a send, also when another one began it; afterwards by none.
+#[test]
+fn a_send_that_is_killed_still_tells_its_words() {
+    let world = World::new();
+    let desk = world.desk();
+    let file = world.file("study.dcm", &samples::noise(48 << 20));
+    let arguments: [&dyn AsRef<OsStr>; 3] = [&"send", &"--link", &file];
+    let mut command = desk.command(&arguments);
+    let mut client = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a client");
+    let sending = desk.home().join("sending");
+    let is_begun = || sending.exists() && names_in(&sending).iter().any(|name| name.ends_with(".spk"));
+    while !is_begun() {
+        assert!(
+            client.try_wait().expect("a client").is_none(),
+            "it ended before it was killed"
+        );
+        std::thread::yield_now();
+    }
+    client.kill().expect("a kill");
+    client.wait().expect("an end");
+    let resumed = ask(&desk, &[&"resume"]);
+    let link = |what: &str| text(&resumed, &format!("/sent/0/link/{what}"));
+    let visitor = Visitor::new(&world, "patient");
+    let outcome = visitor.get(&link("text"), &link("words"), &link("pin"));
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(visitor.saved(), ["study.dcm"]);
+    assert_eq!(names_in(&sending), Vec::<String>::new(), "nothing of it is kept");
+}
+
 #[test]
 fn the_gateway_holds_neither_words_nor_secrets_nor_proofs() {
     let world = World::logging("trace");
