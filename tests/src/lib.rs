@@ -11,5 +11,6 @@ pub mod gateway;
 pub mod guest;
 pub mod organisation;
 pub mod person;
+pub mod results;
 pub mod samples;
 pub mod search;

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask check`.
+//! The project's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask check`, `cargo xtask soak`.
 //!
 //! Each is a list of steps that stops at the first one that fails. Nothing here knows a rule of the product: the demo drives
 //! the two binaries as a person would, the rest drives Cargo and Python.
@@ -12,6 +12,8 @@ mod check;
 mod demo;
 mod interop;
 mod run;
+mod soak;
+mod strace;
 mod test;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ enum Task {
     Test(test::Options),
     /// Check format, lints, documentation, dependencies, and that the wire crate and the benches build alone.
     Check,
+    /// Kill gateway and client, cut the power, fill and break disks, for hours; add the results up in tests/soak.
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options).map(|()| ExitCode::SUCCESS),
         Task::Test(options) => test::run(options),
         Task::Check => check::run().map(|()| ExitCode::SUCCESS),
+        Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

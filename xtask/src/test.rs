@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test that needs nothing but the Rust toolchain; with `--servers`, the ones that need more.
+//! `cargo xtask test`: every test that needs nothing but the Rust toolchain and `strace`, which it installs; with `--servers`, the
+//! ones that need more.
 
 use std::process::ExitCode;
 
@@ -6,6 +7,7 @@ use clap::Args;
 
 use crate::interop;
 use crate::run::{Outcome, cargo, has_subcommand};
+use crate::strace;
 
 /// Which tests to run.
 #[derive(Debug, Clone, Copy, Args)]
@@ -21,6 +23,7 @@ pub(crate) fn run(options: Options) -> Outcome<ExitCode> {
     if options.servers {
         return with_more();
     }
+    strace::require()?;
     // With cargo-nextest where it is installed; it runs no documentation tests.
     if has_subcommand("nextest") {
         cargo("nextest run --workspace --all-features --locked --no-fail-fast")?;

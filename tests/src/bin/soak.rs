@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use sealpost_tests::faults::acks::now;
 use sealpost_tests::faults::inject::Fault;
-use sealpost_tests::faults::results::{self, Batch, Place};
+use sealpost_tests::faults::power::Syncs;
 use sealpost_tests::faults::world::World;
 use sealpost_tests::faults::{Outcome, Verdict, inject, kill, power};
+use sealpost_tests::results::{self, Batch, Place};
 
 const USAGE: &str = "soak --fault kill|power|enospc|eio --rounds N --seed S --results FILE [--folder DIR]";
 
@@ -67,7 +69,8 @@ fn run(options: &Options) -> Outcome<bool> {
         rounds,
         seed: options.seed,
         seconds: start.elapsed().as_secs_f64(),
-        verdict: &verdict,
+        counts: [verdict.acknowledged, verdict.lost, verdict.doubled, verdict.wrong],
+        ended: now() / 1_000_000,
     };
     results::append(&options.results, &place, &batch)?;
     println!(
@@ -86,7 +89,7 @@ fn rounds(options: &Options, world: &World) -> Outcome<(u64, Verdict)> {
     let Options { rounds, seed, .. } = *options;
     match options.fault.as_str() {
         "kill" => Ok((rounds, kill::run(world, rounds, seed)?)),
-        "power" => Ok((rounds, power::run(world, rounds, seed)?)),
+        "power" => Ok((rounds, power::run(world, rounds, seed, Syncs::Kept)?)),
         "enospc" => inject::run(world, Fault::Enospc, 1, seed),
         "eio" => inject::run(world, Fault::Eio, 1, seed),
         _ => Err(USAGE.to_owned()),

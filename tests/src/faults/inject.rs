@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealpost_client::{Session, audit};
+use sealpost_proto::id::TransferId;
 use tokio::runtime::Runtime;
 
 use super::acks::{Account, Seen, now};
@@ -188,6 +189,12 @@ impl Round<'_> {
                 () = end_of(&mut gateway) => Err("the gateway has ended".to_owned()),
             }
         });
+        // What was being sent when the gateway ended may have been taken.
+        let begun = people.desk.state.names("sent").map_err(failed("what was sent"))?;
+        account
+            .lock()
+            .begun
+            .extend(begun.iter().filter_map(|name| name.parse::<TransferId>().ok()));
         let stopped = gateway.ended()?.is_some().then(|| gateway.log());
         gateway.kill()?;
         Ok(Ended {

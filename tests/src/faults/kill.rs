@@ -1,5 +1,6 @@
 //! Kill rounds: SIGKILL to the gateway or to the client at a random moment, then a comparison with the account.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -141,36 +142,58 @@ impl<'a> Life<'a> {
     async fn kill_client(&mut self) -> Outcome<Verdict> {
         let place = self.place("client")?;
         if self.dice.percent(50) {
-            self.kill_send(&place)
+            self.kill_send(&place).await
         } else {
             self.kill_receive(&place).await
         }
     }
 
-    fn kill_send(&mut self, place: &Path) -> Outcome<Verdict> {
+    /// Sent, killed, and resumed or sent again until there is an answer: one transfer has come of it.
+    async fn kill_send(&mut self, place: &Path) -> Outcome<Verdict> {
         let mut verdict = Verdict::default();
         let len = if self.dice.percent(60) { 40_000 } else { 400_000 };
         let (path, digest) = file(place, &mut self.dice, len, &self.account)?;
         let path = path.to_string_lossy().into_owned();
-        let words = ["--json", "send", "--to", "provider@practice.example", &path];
-        let answer = insist(&self.world.desk, &words, &mut self.dice)?;
-        let begun = names(&self.world.desk)?;
-        let mut acks = self.account.lock();
-        acks.begun.extend(begun);
-        let transfer: Option<TransferId> = text(&answer, "/transfer").and_then(|id| id.parse().ok());
+        let view = self.world.provider.session(&place.join("view"))?;
+        let before = inbox(&view).await?;
+        let desk = &self.world.desk;
+        let send = ["--json", "send", "--to", "provider@practice.example", &path];
+        let mut answer = None;
+        for attempt in 0..TRIES {
+            if let Some(sent) = attempt_at(desk, &send, attempt, &mut self.dice)? {
+                answer = text(&sent, "/transfer").map(str::to_owned);
+                break;
+            }
+            let resumed = insist(desk, &["--json", "resume"], &mut self.dice)?;
+            if let Some(transfer) = text(&resumed, "/sent/0/transfer") {
+                answer = Some(transfer.to_owned());
+                break;
+            }
+        }
+        let transfer: Option<TransferId> = answer.and_then(|id| id.parse().ok());
+        let after = inbox(&view).await?;
+        let new: Vec<_> = after.difference(&before).collect();
         let Some(transfer) = transfer else {
-            verdict.wrong(format!("`send` succeeded without a transfer: {answer}"));
+            verdict.wrong("`send` and `resume` never said what became of a transfer".to_owned());
             return Ok(verdict);
         };
-        let hh = sent_hash(&self.world.desk, &transfer)?;
+        verdict.acknowledged(new.contains(&&transfer), || {
+            format!("{transfer} was sent, and did not arrive")
+        });
+        if new.len() > 1 {
+            verdict.doubled(format!("one command sent {} transfers", new.len()));
+        }
         let sealed = Sealed {
-            hh,
+            hh: sent_hash(desk, &transfer)?,
             digest,
             limit: None,
             at: now(),
         };
-        let is_new = acks.sealed.insert(transfer, sealed).is_none();
-        verdict.acknowledged(is_new, || format!("`send` answered with the old transfer {transfer}"));
+        let begun = names(desk)?;
+        let mut acks = self.account.lock();
+        acks.begun.extend(begun);
+        acks.sealed.insert(transfer, sealed);
+        drop(acks);
         Ok(verdict)
     }
 
@@ -206,7 +229,7 @@ impl<'a> Life<'a> {
         if files.len() > 1 {
             verdict.doubled(format!("{id} left {files:?}"));
         }
-        for name in &files {
+        for name in files.iter().filter(|name| target.join(name).is_file()) {
             if Some(digest_of(&target.join(name))?) != digest {
                 verdict.wrong(format!("{id} left {name} with other bytes"));
             }
@@ -230,29 +253,47 @@ fn desk_view(world: &World, place: &Path) -> Outcome<sealpost_client::Session> {
     world.provider.session(&place.join("view"))
 }
 
+/// Transfers in an inbox.
+async fn inbox(session: &sealpost_client::Session) -> Outcome<BTreeSet<TransferId>> {
+    let all = List::In
+        .list(&session.api, usize::MAX)
+        .await
+        .map_err(failed("the inbox"))?;
+    Ok(all.into_iter().map(|summary| summary.transfer).collect())
+}
+
 /// Runs a command and kills it, again and again, later each time, until it succeeds.
 fn insist(who: &Party, words: &[&str], dice: &mut Dice) -> Outcome<Value> {
-    let mut last = String::new();
     for attempt in 0..TRIES {
-        let mut child = command(who, words)?.spawn().map_err(failed("sealpost"))?;
-        if attempt < TRIES / 2 {
-            // Opening the key file takes most of the time of a command; what counts comes after it.
-            std::thread::sleep(Duration::from_millis(dice.below(60 + attempt * 60)));
-            if dice.percent(90) {
-                child.kill().map_err(failed("kill"))?;
-            }
+        if let Some(answer) = attempt_at(who, words, attempt, dice)? {
+            return Ok(answer);
         }
-        let output = child.wait_with_output().map_err(failed("sealpost"))?;
-        if output.status.success() {
-            return serde_json::from_slice(&output.stdout).map_err(failed("the answer"));
-        }
-        let is_received = output.status.code() == Some(ALREADY_RECEIVED);
-        if is_received {
-            return Ok(Value::Null);
-        }
-        last = String::from_utf8_lossy(&output.stderr).into_owned();
     }
-    Err(format!("`sealpost {}` does not succeed: {last}", words.join(" ")))
+    Err(format!("`sealpost {}` does not succeed", words.join(" ")))
+}
+
+/// Runs a command and perhaps kills it, in the first half of all tries. None if it was killed.
+fn attempt_at(who: &Party, words: &[&str], attempt: u64, dice: &mut Dice) -> Outcome<Option<Value>> {
+    let mut child = command(who, words)?.spawn().map_err(failed("sealpost"))?;
+    if attempt < TRIES / 2 {
+        // Opening the key file takes most of the time of a command; what counts comes after it.
+        std::thread::sleep(Duration::from_millis(dice.below(60 + attempt * 60)));
+        if dice.percent(90) {
+            child.kill().map_err(failed("kill"))?;
+        }
+    }
+    let output = child.wait_with_output().map_err(failed("sealpost"))?;
+    match output.status.code() {
+        Some(0) => serde_json::from_slice(&output.stdout)
+            .map(Some)
+            .map_err(failed("the answer")),
+        Some(ALREADY_RECEIVED) => Ok(Some(Value::Null)),
+        None => Ok(None),
+        Some(code) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(format!("`sealpost {}` ended with {code}: {said}", words.join(" ")))
+        }
+    }
 }
 
 /// Exit code of docs/cli.md.

@@ -19,7 +19,6 @@ pub mod inject;
 pub mod kill;
 pub mod power;
 pub mod process;
-pub mod results;
 pub mod strace;
 pub mod trace;
 pub mod workload;

@@ -36,11 +36,20 @@ fn folders(of: &Path) -> Vec<PathBuf> {
     ["data", "data-ring"].map(|name| of.join(name)).to_vec()
 }
 
+/// What the disk makes of a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncs {
+    /// What was written before is durable.
+    Kept,
+    /// Nothing, though it says so: then the harness has to find losses, or it would find none anywhere.
+    Ignored,
+}
+
 /// Runs `rounds` power cuts from a seed.
 ///
 /// # Errors
 /// When the harness itself fails. Faults of the product are in the verdict.
-pub fn run(world: &World, rounds: u64, seed: u64) -> Outcome<Verdict> {
+pub fn run(world: &World, rounds: u64, seed: u64, syncs: Syncs) -> Outcome<Verdict> {
     strace::require()?;
     let runtime = Runtime::new().map_err(failed("a runtime"))?;
     let dice = Dice::new(seed);
@@ -49,6 +58,9 @@ pub fn run(world: &World, rounds: u64, seed: u64) -> Outcome<Verdict> {
     while done < rounds && verdict.is_clean() {
         let count = CUTS.min(rounds - done);
         let mut work = Recorded::record(world, &runtime, dice.part(done))?;
+        if syncs == Syncs::Ignored {
+            work.trace.ignore_syncs();
+        }
         verdict.add(work.cut_all(&runtime, count)?);
         done += count;
     }

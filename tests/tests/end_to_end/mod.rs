@@ -4,6 +4,8 @@ mod crashing;
 mod enrolment;
 mod exits;
 mod expiry;
+#[cfg(feature = "faults")]
+mod faults;
 mod going_wrong;
 mod health;
 mod life;

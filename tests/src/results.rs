@@ -1,4 +1,5 @@
-//! The results file: one line of JSON for each batch of rounds, with everything needed to repeat it, and the table made of them.
+//! The results file of the soak: one line of JSON for each batch of rounds, with everything needed to repeat it, and the table made
+//! of them. What is counted and how is the business of the fault harness.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,15 +10,15 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::acks::now;
-use super::{Outcome, Verdict, failed};
+/// What makes a gateway and a client: results count for every commit that has the same.
+pub const PRODUCT: [&str; 5] = ["Cargo.lock", "Cargo.toml", "client", "gateway", "proto"];
 
 /// Where the rounds were run.
 #[derive(Debug, Clone)]
 pub struct Place {
     /// Commit of the sources.
     pub commit: String,
-    /// Whether the sources differed from it.
+    /// Whether the product differed from it.
     pub is_dirty: bool,
     machine: Value,
 }
@@ -39,18 +40,7 @@ impl Place {
         });
         Self {
             commit: said("git", &["rev-parse", "HEAD"]),
-            is_dirty: !said(
-                "git",
-                &[
-                    "status",
-                    "--porcelain",
-                    "--untracked-files=no",
-                    "--",
-                    ".",
-                    ":!tests/soak",
-                ],
-            )
-            .is_empty(),
+            is_dirty: !said("git", &[&["status", "--porcelain", "--"], &PRODUCT[..]].concat()).is_empty(),
             machine,
         }
     }
@@ -75,31 +65,33 @@ pub struct Batch<'a> {
     pub seed: u64,
     /// How long they took.
     pub seconds: f64,
-    /// What they found.
-    pub verdict: &'a Verdict,
+    /// Acknowledged, lost, doubled, wrong.
+    pub counts: [u64; 4],
+    /// When they ended, unix seconds.
+    pub ended: u64,
 }
 
 /// Adds a batch to the results file.
 ///
 /// # Errors
 /// Of the file system.
-pub fn append(file: &Path, place: &Place, batch: &Batch<'_>) -> Outcome {
-    let verdict = batch.verdict;
+pub fn append(file: &Path, place: &Place, batch: &Batch<'_>) -> Result<(), String> {
+    let [acknowledged, lost, doubled, wrong] = batch.counts;
     let line = json!({
         "fault": batch.fault,
         "rounds": batch.rounds,
-        "acknowledged": verdict.acknowledged,
-        "lost": verdict.lost,
-        "doubled": verdict.doubled,
-        "wrong": verdict.wrong,
+        "acknowledged": acknowledged,
+        "lost": lost,
+        "doubled": doubled,
+        "wrong": wrong,
         "seconds": (batch.seconds * 10.0).round() / 10.0,
         "seed": batch.seed,
         "commit": place.commit,
         "dirty": place.is_dirty,
         "machine": place.machine,
-        "ended": now() / 1_000_000,
+        "ended": batch.ended,
     });
-    let bad = || failed(file.display());
+    let bad = || |error: std::io::Error| format!("{}: {error}", file.display());
     fs::create_dir_all(file.parent().unwrap_or(file)).map_err(bad())?;
     let mut open = OpenOptions::new().create(true).append(true).open(file).map_err(bad())?;
     writeln!(open, "{line}").map_err(bad())
@@ -114,17 +106,18 @@ pub struct Sum {
     pub counts: [u64; 4],
 }
 
-/// Sums by fault over the lines of a results file whose commit is `wanted`.
+/// Sums by fault over the lines of a results file whose commit is `wanted` and whose product was that commit's.
 ///
 /// # Errors
 /// The line that is none.
-pub fn sums(text: &str, wanted: &dyn Fn(&str) -> bool) -> Outcome<BTreeMap<String, Sum>> {
+pub fn sums(text: &str, wanted: &mut dyn FnMut(&str) -> bool) -> Result<BTreeMap<String, Sum>, String> {
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for line in text.lines() {
-        let value: Value = serde_json::from_str(line).map_err(failed("a line of the results"))?;
+        let value: Value = serde_json::from_str(line).map_err(|error| format!("a line of the results: {error}"))?;
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let number = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or_default();
-        if !wanted(text("commit")) {
+        let is_dirty = value.get("dirty").and_then(Value::as_bool).unwrap_or(true);
+        if is_dirty || !wanted(text("commit")) {
             continue;
         }
         let sum = sums.entry(text("fault").to_owned()).or_default();
@@ -162,22 +155,23 @@ mod tests {
         let file = folder.path().join("soak/results.jsonl");
         let mut place = Place::here(folder.path());
         place.commit = "a".to_owned();
-        let mut verdict = Verdict::default();
-        verdict.acknowledged(true, String::new);
-        verdict.acknowledged(false, || "a seal".to_owned());
+        place.is_dirty = false;
         let batch = Batch {
             fault: "kill",
             rounds: 10,
             seed: 7,
             seconds: 1.26,
-            verdict: &verdict,
+            counts: [2, 1, 0, 0],
+            ended: 9,
         };
         append(&file, &place, &batch).unwrap();
         append(&file, &place, &batch).unwrap();
         place.commit = "b".to_owned();
         append(&file, &place, &batch).unwrap();
+        (place.commit, place.is_dirty) = ("a".to_owned(), true);
+        append(&file, &place, &batch).unwrap();
         let text = fs::read_to_string(&file).unwrap();
-        let sums = sums(&text, &|commit| commit == "a").unwrap();
+        let sums = sums(&text, &mut |commit| commit == "a").unwrap();
         assert_eq!(table(&sums).lines().last(), Some("| kill | 20 | 4 | 2 | 0 | 0 |"));
     }
 }
