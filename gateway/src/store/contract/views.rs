@@ -1,11 +1,11 @@
 //! What every [`Views`] must answer beside its [`Ledger`].
 
-use sealpost_proto::id::TransferId;
+use sealpost_proto::id::{Hash, TransferId};
 use sealpost_proto::log::EventType;
 
 use super::Outcome;
 use super::sample::{announced, id, label, leaf, sealed};
-use crate::domain::{Change, Effects, Key, Loaded, ShredCause, Stamp};
+use crate::domain::{Change, Effects, Key, LinkTerms, Loaded, ShredCause, Stamp};
 use crate::store::ledger::{Ledger, transact};
 use crate::store::views::{Page, Views};
 
@@ -30,7 +30,9 @@ fn ids(page: &Page) -> Vec<TransferId> {
 pub async fn views<S: Ledger + Views>(store: &S) -> Outcome {
     lists_what_is_sealed(store).await?;
     pages(store).await?;
-    tells_what_is_due(store).await
+    tells_what_is_due(store).await?;
+    counts_what_is_stored(store).await?;
+    finds_links(store).await
 }
 
 async fn lists_what_is_sealed<S: Ledger + Views>(store: &S) -> Outcome {
@@ -113,5 +115,58 @@ async fn tells_what_is_due<S: Ledger + Views>(store: &S) -> Outcome {
     );
     commit(store, Change::CiphertextSwept { transfer: id(61) }).await?;
     assert!(!store.due(u64::MAX, 100).await?.contains(&id(61)), "done");
+    Ok(())
+}
+
+/// After [`tells_what_is_due`]: number 61 is swept, 60 is not.
+async fn counts_what_is_stored<S: Ledger + Views>(store: &S) -> Outcome {
+    assert_eq!(store.stored_bytes(Some(&label(12))).await?, 1024);
+    commit(store, announced(62, 12, 1_000)).await?;
+    assert_eq!(
+        store.stored_bytes(Some(&label(12))).await?,
+        2048,
+        "announced bytes count already"
+    );
+    assert_eq!(store.stored_bytes(Some(&label(99))).await?, 0);
+    let (mut all, mut of_all) = (0, Vec::new());
+    for n in 10..=12 {
+        all += store.stored_bytes(Some(&label(n))).await?;
+    }
+    assert_eq!(store.stored_bytes(None).await?, all);
+    loop {
+        let page = store.sealed_unended(of_all.last().copied(), 7).await?;
+        if page.is_empty() {
+            break;
+        }
+        of_all.extend(page);
+    }
+    assert!(of_all.is_sorted(), "in the order of ids, each once");
+    let is_there = |n: u8| of_all.contains(&id(n));
+    assert!(is_there(60) && !is_there(61) && !is_there(62));
+    Ok(())
+}
+
+async fn finds_links<S: Ledger + Views>(store: &S) -> Outcome {
+    let link = Hash::from_bytes([70; 32]);
+    assert_eq!(store.link(&link).await?, None);
+    for n in [71, 70] {
+        let mut change = sealed(n, 12, &[40], 9_000);
+        if let Change::TransferSealed { sealed, .. } = &mut change {
+            sealed.links.push(LinkTerms {
+                link,
+                auth_sha256: link,
+                m_kib: 1,
+                t: 1,
+                salt: [0; 16],
+                openings: 1,
+            });
+        }
+        commit(store, change).await?;
+    }
+    assert_eq!(
+        store.link(&link).await?,
+        Some(id(71)),
+        "whoever registers an id that somebody has gets no link by it"
+    );
     Ok(())
 }

@@ -30,8 +30,6 @@ const EXTENSION: &str = "snapshot";
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) path: PathBuf,
-    /// Up to where it goes.
-    pub(super) mark: Mark,
     /// Number of the first file that it does not hold.
     pub(super) next_file: usize,
     /// Its length in bytes.
@@ -61,12 +59,10 @@ pub(super) fn list(folder: &Path, files: &[FileHead]) -> Result<Vec<Snapshot>, O
             tracing::warn!(file = %path.display(), "this is not a good snapshot of the journal; passing it over");
             return None;
         };
-        let (mark, len) = (reader.mark().clone(), reader.len());
         Some(Snapshot {
             path,
-            mark,
             next_file,
-            len,
+            len: reader.len(),
         })
     };
     Ok(paths.into_iter().rev().filter_map(read).collect())
