@@ -57,21 +57,21 @@ impl Verdict {
     }
 
     /// Something acknowledged is not there.
-    pub fn lost(&mut self, note: String) {
+    pub fn lost(&mut self, note: impl Into<String>) {
         self.lost += 1;
-        self.notes.push(format!("lost: {note}"));
+        self.notes.push(format!("lost: {}", note.into()));
     }
 
     /// Something happened too often.
-    pub fn doubled(&mut self, note: String) {
+    pub fn doubled(&mut self, note: impl Into<String>) {
         self.doubled += 1;
-        self.notes.push(format!("doubled: {note}"));
+        self.notes.push(format!("doubled: {}", note.into()));
     }
 
     /// Something must not be.
-    pub fn wrong(&mut self, note: String) {
+    pub fn wrong(&mut self, note: impl Into<String>) {
         self.wrong += 1;
-        self.notes.push(format!("wrong: {note}"));
+        self.notes.push(format!("wrong: {}", note.into()));
     }
 
     /// Adds what another round found.

@@ -84,10 +84,10 @@ pub fn power_cuts(kind: Kind, folder: &Path, rounds: u64, seed: u64, means: Cut)
         );
         // Begun by an earlier process, as in the life of a gateway.
         std::fs::create_dir_all(&work).map_err(failed("a folder"))?;
-        append(kind, &work, Vec::new(), 300)?;
+        append(kind, &work, Vec::new(), 100)?;
         check(kind, &work, &Acked::new(), &mut Found::default())?;
         copy_folder(&work, &before)?;
-        let acked = append(kind, &work, strace::record(&log), 700)?;
+        let acked = append(kind, &work, strace::record(&log), 200)?;
         let text = std::fs::read_to_string(&log).map_err(failed("a trace"))?;
         let mut trace = Trace::parse(&text)?;
         if means == Cut::Trusting {
