@@ -3,6 +3,7 @@
 //! Only durable records stand here. The overlay's lock is held for moments, never while sled is read: what sled gives after the
 //! lock was released is as new as the question or newer, because a layer is dropped only when sled has all of it.
 
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -75,8 +76,8 @@ impl Book {
         let mut found = self.read().range(low, high, backwards, limit);
         let mut there = 0;
         self.shelf.scan(low, high, backwards, &mut |name, value| {
-            if !found.contains_key(&name) {
-                found.insert(name, Some(value));
+            if let Entry::Vacant(vacant) = found.entry(name) {
+                vacant.insert(Some(value));
                 there += 1;
             }
             there < limit

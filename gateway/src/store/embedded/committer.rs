@@ -146,7 +146,7 @@ impl Committer {
         match self.prepare(seq, stamp, &job, effects) {
             Ok(prepared) => {
                 let count = prepared.record.leaves.len() as u64;
-                if let Err(error) = self.take(prepared, known, group) {
+                if let Err(error) = self.take(prepared, &known, group) {
                     // Before the caller hears of it, as for a frame that failed.
                     self.halt(&error);
                     return Err(error);
@@ -214,7 +214,7 @@ impl Committer {
     }
 
     /// Applies a record ahead of its frame.
-    fn take(&mut self, prepared: Prepared, known: Known, group: &mut Group) -> io::Result<()> {
+    fn take(&mut self, prepared: Prepared, known: &Known, group: &mut Group) -> io::Result<()> {
         let Prepared { record, bytes, chain } = prepared;
         let mut load = |key: &Key| Ok(known.get(key).cloned().flatten());
         let done = self.ahead.apply(record.seq, &record.changes, &mut load)?;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::book::Book;
 use super::journal::FileIo;
+use super::views::blocks::Change;
 use super::views::keys;
 use super::views::layer::Layer;
 use super::views::shelf::{Entries, Meta};
@@ -181,7 +182,7 @@ impl Drain {
     }
 
     /// Removes notes that are too old to matter.
-    fn purged(&self, layer: &Layer) -> io::Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn purged(&self, layer: &Layer) -> io::Result<Vec<Change>> {
         let now = layer.mark.millis / 1000;
         let mut purged = Vec::new();
         let prefix = [keys::NOTES];
@@ -217,7 +218,7 @@ impl Drain {
 }
 
 /// What a layer changes, in no order.
-pub(super) fn changes_of(layer: &Layer) -> io::Result<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+pub(super) fn changes_of(layer: &Layer) -> io::Result<Vec<Change>> {
     let mut changes = Vec::with_capacity(layer.len());
     for stored in layer.aggregates.values().flatten() {
         let bytes = stored.encode().map_err(io::Error::other)?;

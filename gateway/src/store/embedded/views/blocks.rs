@@ -11,7 +11,7 @@
 pub(super) const MAX_LEN: usize = 8 * 1024;
 
 /// An entry and its value; none where it is removed.
-pub(super) type Change = (Vec<u8>, Option<Vec<u8>>);
+pub(in crate::store::embedded) type Change = (Vec<u8>, Option<Vec<u8>>);
 
 /// A block that was read.
 #[derive(Debug, Clone, Copy)]

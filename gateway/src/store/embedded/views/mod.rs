@@ -4,7 +4,7 @@
 //! drops it from the overlay. Nobody waits for sled but who asks for what was not changed lately. The journal is the truth:
 //! the shelf can be thrown away at any time.
 
-mod blocks;
+pub(super) mod blocks;
 pub(super) mod keys;
 pub(super) mod layer;
 pub(super) mod overlay;
