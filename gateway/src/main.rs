@@ -47,6 +47,8 @@ enum Journal {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What libraries make, such as the files of the views, is for the owner alone as well.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let arguments = Arguments::parse();
     let done = match &arguments.command {
         None => start(&arguments).await.map(|()| ExitCode::SUCCESS),
