@@ -265,7 +265,7 @@ impl Api {
             range: Some(range),
             ..get_ask(&path, String::new(), len)
         };
-        self.ask_into(&ask, into).await?;
+        self.ask_into(&ask, into).await.map_err(ApiError::of_stored_bytes)?;
         if into.len() == len {
             Ok(())
         } else {
@@ -350,7 +350,8 @@ impl Api {
     }
 
     async fn bytes(&self, path: &str, limit: usize) -> Result<Vec<u8>, ApiError> {
-        self.ask(&get_ask(path, String::new(), limit)).await
+        let answer = self.ask(&get_ask(path, String::new(), limit)).await;
+        answer.map_err(ApiError::of_stored_bytes)
     }
 
     async fn text(&self, path: &str, query: String, limit: usize) -> Result<String, ApiError> {

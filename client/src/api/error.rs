@@ -44,6 +44,11 @@ pub enum ApiError {
         "The gateway offers more {0} than this client takes in one run, so it stopped; try again, and tell your administrator if it happens again."
     )]
     TooMuch(&'static str),
+    /// The gateway failed to give stored bytes of a transfer that it lists.
+    #[error(
+        "The gateway's store is damaged: what it holds of this transfer is missing or cut short, so it cannot be received; ask the sender to send it again, and tell the gateway's operator, who finds request id {0} in the log."
+    )]
+    Damaged(String),
     /// A request that could not be made.
     #[error("The request could not be made ({0}); this is a bug, please report it.")]
     Request(&'static str),
@@ -86,7 +91,18 @@ impl ApiError {
             | Self::Untrusted(_)
             | Self::Answer(_)
             | Self::TooMuch(_)
+            | Self::Damaged(_)
             | Self::Request(_) => false,
+        }
+    }
+
+    /// What a failed request for stored bytes means: that the gateway failed there, and not for the moment, is its store.
+    pub(super) fn of_stored_bytes(self) -> Self {
+        match self {
+            Self::Refused { problem, .. } if problem.kind() == Some(ProblemKind::Internal) => {
+                Self::Damaged(request_id(&problem))
+            }
+            other => other,
         }
     }
 
@@ -103,7 +119,7 @@ impl ApiError {
                 );
                 problem.status < 500 && !is_open
             }
-            Self::Unreachable(_) | Self::Answer(_) | Self::TooMuch(_) => false,
+            Self::Unreachable(_) | Self::Answer(_) | Self::TooMuch(_) | Self::Damaged(_) => false,
         }
     }
 }
@@ -127,10 +143,14 @@ fn refusal(problem: &Problem, local_time: u64, retry_after: Option<u64>) -> Stri
         text.push_str(&format!(" That is {seconds} seconds."));
     }
     if kind.status() >= 500 {
-        let id: String = problem.req_id.chars().filter(char::is_ascii_graphic).take(64).collect();
-        text.push_str(&format!(" Request id: {id}."));
+        text.push_str(&format!(" Request id: {}.", request_id(problem)));
     }
     text
+}
+
+/// Without what could steer a terminal.
+fn request_id(problem: &Problem) -> String {
+    problem.req_id.chars().filter(char::is_ascii_graphic).take(64).collect()
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ enum Asked {
 /// The object, or the range of it that was asked for.
 ///
 /// # Errors
-/// `range_not_satisfiable`.
-pub(super) fn answer(object: StoredObject, range: Option<&HeaderValue>) -> Result<Response, ApiError> {
+/// `range_not_satisfiable`; `internal` if what is stored is not whole.
+pub(super) async fn answer(object: StoredObject, range: Option<&HeaderValue>) -> Result<Response, ApiError> {
     let total = object.len();
     let asked = range
         .and_then(|value| value.to_str().ok())
@@ -34,6 +34,7 @@ pub(super) fn answer(object: StoredObject, range: Option<&HeaderValue>) -> Resul
         Asked::Range { first, len } => (StatusCode::PARTIAL_CONTENT, first, len),
         Asked::Outside => return Ok(outside(total)),
     };
+    object.check(first, len).await?;
     let mut response = (status, stream(object, first, len)).into_response();
     let headers = response.headers_mut();
     headers.insert(

@@ -54,7 +54,7 @@ async fn stored(
     let range = request.headers().get(http::header::RANGE).cloned();
     let grant = api.admit_opener(request, id_of(&path)).await?;
     let found = api.service.object(&grant, &path?.0, wanted).await?;
-    object::answer(found, range.as_ref())
+    object::answer(found, range.as_ref()).await
 }
 
 fn id_of(path: &TransferPath) -> Option<&TransferId> {

@@ -39,6 +39,7 @@ pub struct Piece {
 #[derive(Clone)]
 #[expect(missing_debug_implementations, reason = "the store it holds has none")]
 pub struct StoredObject {
+    transfer: TransferId,
     blobs: Arc<dyn BlobStore>,
     pieces: Vec<Piece>,
     len: u64,
@@ -55,6 +56,36 @@ impl StoredObject {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Looks whether the blobs of a range are there, and as long as the ledger says, so that a damaged store is told before the
+    /// first byte of an answer and not by an answer that breaks off.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn check(&self, offset: u64, len: u64) -> Result<(), Error> {
+        let mut start = 0;
+        for piece in &self.pieces {
+            let end = start + piece.len;
+            if start < offset + len && offset < end {
+                self.check_blob(piece).await?;
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    async fn check_blob(&self, piece: &Piece) -> Result<(), Error> {
+        let needed = piece.from + piece.len;
+        let found = match self.blobs.len(&piece.key).await {
+            Ok(len) if len >= needed => return Ok(()),
+            Ok(len) => format!("has {len} of {needed} bytes"),
+            Err(StoreError::NotFound) => "is missing".to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+        let blob = piece.key.as_str();
+        tracing::error!(transfer = %self.transfer, blob, found, "the store is damaged: a stored object is not whole");
+        Err(StoreError::Corrupt(format!("the blob {blob} {found}")).into())
     }
 
     /// At least one and at most `max` bytes from `offset`, as many as one blob gives; none at the end.
@@ -94,6 +125,7 @@ impl Service {
         let pieces = pieces.ok_or(ProblemKind::NotFound)?;
         let len = pieces.iter().map(|piece| piece.len).sum();
         Ok(StoredObject {
+            transfer: *id,
             blobs: Arc::clone(&self.ports.blobs),
             pieces,
             len,

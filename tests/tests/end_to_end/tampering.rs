@@ -8,8 +8,9 @@ use sealpost_tests::samples::{self, Sample};
 
 use crate::support::{PROVIDER, World, ask, delivery, files_below, names_in, run, send, text};
 
-/// Exit code of docs/cli.md.
+/// Exit codes of docs/cli.md.
 const NOT_VALID: i32 = 5;
+const GATEWAY_FAILED: i32 = 14;
 
 /// Files of the gateway that hold a transfer and whose path contains `which`.
 fn stored(world: &World, transfer: &str, which: &str) -> Vec<PathBuf> {
@@ -110,8 +111,23 @@ fn a_part_that_was_cut_short_delivers_nothing() {
     fs::write(part, &bytes[..bytes.len() - 100]).expect("a shorter part");
     let target = world.empty("provider");
     let outcome = run(&provider, &[&"receive", &transfer, &"--into", &target]);
-    assert_ne!(outcome.code, 0);
-    assert_eq!(names_in(&target), Vec::<String>::new());
+    assert_eq!(outcome.code, GATEWAY_FAILED, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("store is damaged"), "{}", outcome.stderr);
+    assert!(
+        !outcome.stderr.contains("try again"),
+        "it would not help: {}",
+        outcome.stderr
+    );
+    let log = world.gateway.log();
+    let told = log.lines().find(|line| line.contains("the store is damaged"));
+    assert!(
+        told.is_some_and(|line| line.contains(&transfer)),
+        "the operator is told which"
+    );
+    assert!(
+        names_in(&target).iter().all(|name| name.starts_with('.')),
+        "no file has its name"
+    );
     assert_ne!(delivery(&world.desk(), &transfer), "verified");
 }
 

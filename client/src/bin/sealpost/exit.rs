@@ -130,7 +130,7 @@ impl From<&ApiError> for Exit {
             ApiError::Unreachable(_) => return Self::Unreachable,
             ApiError::WrongKey | ApiError::Intercepted(_) | ApiError::Untrusted(_) => return Self::WrongGateway,
             ApiError::Request(_) => return Self::Internal,
-            ApiError::Answer(_) | ApiError::TooMuch(_) => return Self::Gateway,
+            ApiError::Answer(_) | ApiError::TooMuch(_) | ApiError::Damaged(_) => return Self::Gateway,
             ApiError::Refused { problem, .. } => problem,
         };
         match problem.kind() {

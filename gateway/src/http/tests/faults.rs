@@ -101,3 +101,45 @@ async fn a_write_that_finds_the_disk_full_leaves_nothing_behind() {
         StatusCode::OK
     );
 }
+
+/// What the store lost is told before the body begins, whichever object and range it concerns.
+#[tokio::test]
+async fn stored_bytes_that_are_missing_or_cut_short_are_a_problem_and_not_a_broken_answer() {
+    let kept = Arc::new(std::sync::Mutex::new(None));
+    let store = Arc::clone(&kept);
+    let house = house_over(move |inner| {
+        *store.lock().unwrap() = Some(Arc::clone(&inner));
+        inner
+    })
+    .await;
+    let blobs: Arc<dyn BlobStore> = kept.lock().unwrap().take().unwrap();
+    let admin = &house.clinic.admin;
+    let payload = vec![7; 16_432];
+    let command = house.clinic.seal_command(ID, &[leaf(&payload)], 16_432, 7);
+    assert_eq!(house.ask(admin, seal(&command, &payload, b"")).await.0, StatusCode::OK);
+    let provider = &house.clinic.provider;
+    assert_eq!(house.ask(provider, opening(&house, 1)).await.0, StatusCode::OK);
+    let range = |tail: &str, range: Option<&'static str>| Ask { range, ..get(of(tail)) };
+    let key = BlobKey::envelope(&ID, &command.seal_hash());
+    let whole = blobs.get(&key, 0, u64::MAX).await.unwrap();
+    // The part is the last field of the envelope.
+    blobs.put(&key, whole.slice(..whole.len() - 100)).await.unwrap();
+    for (tail, asked, is_there) in [
+        ("/manifest", None, true),
+        ("/leaves", None, true),
+        ("/payload", None, false),
+        ("/payload", Some("bytes=0-99"), false),
+    ] {
+        let answer = house.ask(provider, range(tail, asked)).await;
+        if is_there {
+            assert_eq!(answer.0, StatusCode::OK, "{tail}");
+        } else {
+            assert_eq!(kind_of(answer), ProblemKind::Internal, "{tail} {asked:?}");
+        }
+    }
+    blobs.delete(&key).await.unwrap();
+    for tail in ["/manifest", "/leaves", "/payload"] {
+        let answer = house.ask(provider, get(of(tail))).await;
+        assert_eq!(kind_of(answer), ProblemKind::Internal, "{tail}");
+    }
+}
