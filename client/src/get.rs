@@ -298,8 +298,8 @@ fn state_name(link: &Link, keys: &LinkKeys) -> String {
     hex(&h("link-visit", &[hash.as_bytes(), &keys.state[..]]))
 }
 
-/// The sender's chain as the gateway serves it, under its own rules and below the organisation of the link. There is no mirror of
-/// the directory here, so a statement that the gateway leaves out is not missed.
+/// The sender's chain as the gateway serves it, with what revokes keys of it, under its own rules and below the organisation of the
+/// link. There is no mirror of the directory here, so a statement that the gateway leaves out is not missed.
 fn chain(statements: &[String], pinned: Option<[u8; 16]>) -> Result<Directory, Reason> {
     if statements.len() > MAX_STATEMENTS {
         return Err(Reason::Sender);
@@ -317,7 +317,7 @@ fn chain(statements: &[String], pinned: Option<[u8; 16]>) -> Result<Directory, R
     Ok(directory)
 }
 
-/// Any revocation that is served counts.
+/// Any revocation that is served counts: a gateway serves those that come before the transfer was accepted.
 fn sender(directory: &Directory, header: &Header, device: &PublicKey, seal: &Seal) -> Option<PublicKey> {
     let identity = verify::sender(directory, device, seal, directory.size())?;
     (Some(identity) == header.sender_identity).then_some(identity)
@@ -405,3 +405,6 @@ impl Visit {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 //! and slow the next; whoever proves it gets the exact reason when nothing can be opened. What a link's holder is shown of the
 //! directory is the chain of its sender alone.
 
+use std::collections::BTreeSet;
+
 use sealpost_proto::api::MAX_LIVE_OPENINGS;
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::encoding::hex;
@@ -265,41 +267,59 @@ fn own_link<'a>(
     Ok((transfer, link))
 }
 
-/// The statements from which somebody without the directory sees whose device a transfer's sender has, in the order of the
-/// directory: the organisation's, those of the registrars who signed for the sender, and the sender's own.
+/// The statements from which somebody without the directory sees whose device a transfer's sender had when the gateway accepted it
+/// under `size` statements, in the order of the directory: the organisation's, the sender's own with what revokes keys of it, and
+/// those of the registrars who signed any of them. What came later is not among them, because it does not count (security.md 3.8).
 #[must_use]
-pub fn chain_of(organisation: &Organisation, sender: &Label) -> Vec<String> {
-    let of = |kind| statements_of(organisation, kind);
-    let line = format!("label {sender}");
-    let is_senders = |s: &LoggedStatement| s.text.lines().any(|text| text == line);
-    let registrars: Vec<PublicKey> = of(StatementType::Member)
-        .filter(|s| is_senders(s))
-        .flat_map(|s| registrar_keys(&s.text))
-        .collect();
-    let labels: Vec<Label> = of(StatementType::Registrar)
-        .filter_map(|s| registrar_of(&s.text))
-        .filter(|(key, _)| registrars.contains(key))
-        .map(|(_, label)| label)
-        .collect();
-    let is_of_registrar = |s: &LoggedStatement| {
-        let line = |label: &Label| format!("label {label}");
-        labels
-            .iter()
-            .any(|label| s.text.lines().any(|text| text == line(label)))
+pub fn chain_of(organisation: &Organisation, sender: &Label, size: u64) -> Vec<String> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let statements = organisation.statements.iter().take(size);
+    let before: Vec<About<'_>> = statements.map(|s| (label_in(&s.text), &**s)).collect();
+    let (whole, registrars) = concerned(&before, sender);
+    let is_needed = |(label, s): &&About<'_>| match (s.kind, label) {
+        (StatementType::Org, _) => true,
+        (StatementType::Registrar, Some(label)) => whole.contains(label) || registrars.contains(label),
+        (_, Some(label)) => whole.contains(label),
+        (_, None) => false,
     };
-    let is_needed = |s: &LoggedStatement| match s.kind {
-        StatementType::Org => true,
-        StatementType::Registrar => is_of_registrar(s),
-        StatementType::Member | StatementType::Device => is_senders(s),
-        StatementType::Revoke => false,
-    };
-    let needed = organisation.statements.iter().filter(|s| is_needed(s));
-    needed.map(|s| s.text.clone()).collect()
+    let needed = before.iter().filter(is_needed);
+    needed.map(|(_, s)| s.text.clone()).collect()
 }
 
-fn statements_of(organisation: &Organisation, kind: StatementType) -> impl Iterator<Item = &LoggedStatement> {
-    let statements = organisation.statements.iter().map(AsRef::as_ref);
-    statements.filter(move |s: &&LoggedStatement| s.kind == kind)
+/// A statement, and the label of whom it is about.
+type About<'a> = (Option<Label>, &'a LoggedStatement);
+
+/// Of whom everything is needed, and of whom only what makes them registrars. A revocation says nothing without the key that it
+/// revokes, so that of a registrar with one everything is needed, and then also whoever signed that.
+fn concerned(before: &[About<'_>], sender: &Label) -> (BTreeSet<Label>, BTreeSet<Label>) {
+    let mut whole = BTreeSet::from([*sender]);
+    loop {
+        let is_of_whole = |label: &Option<Label>| label.is_some_and(|label| whole.contains(&label));
+        let countersigned = before
+            .iter()
+            .filter(|(label, s)| matches!(s.kind, StatementType::Member | StatementType::Revoke) && is_of_whole(label));
+        let signers: BTreeSet<PublicKey> = countersigned.flat_map(|(_, s)| registrar_keys(&s.text)).collect();
+        let named = before.iter().filter(|(_, s)| s.kind == StatementType::Registrar);
+        let registrars: BTreeSet<Label> = named
+            .filter_map(|(_, s)| registrar_of(&s.text))
+            .filter(|(key, _)| signers.contains(key))
+            .map(|(_, label)| label)
+            .collect();
+        let revoked = before.iter().filter(|(_, s)| s.kind == StatementType::Revoke);
+        let added: Vec<Label> = revoked
+            .filter_map(|(label, _)| *label)
+            .filter(|label| registrars.contains(label) && !whole.contains(label))
+            .collect();
+        if added.is_empty() {
+            return (whole, registrars);
+        }
+        whole.extend(added);
+    }
+}
+
+/// The label that a statement is about.
+fn label_in(text: &str) -> Option<Label> {
+    text.lines().find_map(|line| line.strip_prefix("label "))?.parse().ok()
 }
 
 /// Keys of the registrars whose signatures a statement has.

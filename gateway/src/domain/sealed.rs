@@ -3,6 +3,7 @@
 use sealpost_proto::api::PublicLabel;
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, Kid, Label};
+use sealpost_proto::receipt::{Kind, SignedReceipt};
 use serde::{Deserialize, Serialize};
 
 use super::link::LinkTerms;
@@ -49,6 +50,18 @@ pub struct Sealed {
     pub sender_copy: Option<Kid>,
     /// The gateway's *accepted* receipt.
     pub receipt: String,
+}
+
+impl Sealed {
+    /// How many statements the directory had when the gateway accepted it, as its receipt says.
+    #[must_use]
+    pub fn directory_size(&self) -> Option<u64> {
+        let receipt: SignedReceipt = self.receipt.parse().ok()?;
+        match receipt.receipt().kind {
+            Kind::Accepted { directory_size, .. } => Some(directory_size),
+            _ => None,
+        }
+    }
 }
 
 /// Lengths of the fields of an envelope object, in their order after the header.

@@ -156,12 +156,13 @@ impl Service {
         let transfer = self.ports.views.transfer(id).await?;
         let summary = transfer.and_then(|t| self.summary(&t, None));
         let transfer: TransferSummary = summary.ok_or(ProblemKind::NotFound)?;
+        let size = release.sealed.directory_size().ok_or(ProblemKind::Internal)?;
         let sender = organisation.addresses.get(&release.sender).cloned();
         Ok(LinkRedeemResponse {
             transfer,
             opened,
             sender: sender.ok_or(ProblemKind::Internal)?,
-            statements: redeeming::chain_of(&organisation, &release.sender),
+            statements: redeeming::chain_of(&organisation, &release.sender, size),
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sealpost_proto::api::{MAX_INLINE_PART, SealResponse};
 use sealpost_proto::id::{Hash, TransferId};
+use sealpost_proto::link::link_hash;
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::receipt::{Receipt, SignedReceipt};
@@ -141,6 +142,7 @@ impl Service {
         if !outcome.is_new {
             return Ok(outcome);
         }
+        self.check_links(id, command).await?;
         for (number, part) in transfer.iter().flat_map(|t| &t.parts) {
             let len = self.ports.blobs.len(&BlobKey::part(id, *number, &part.root)).await;
             if !is_there(len, part)? {
@@ -148,6 +150,18 @@ impl Service {
             }
         }
         Ok(outcome)
+    }
+
+    /// Refuses the id of a link that another transfer has. Of two that are sealed at the same moment only the first one is found by
+    /// it: see [`crate::store::views::Views::link`].
+    async fn check_links(&self, id: &TransferId, command: &SealCommand) -> Result<(), Error> {
+        for new in &command.options.links {
+            let owner = self.ports.views.link(&link_hash(&new.link)).await?;
+            if owner.is_some_and(|owner| owner != *id) {
+                return Err(ProblemKind::Conflict.into());
+            }
+        }
+        Ok(())
     }
 
     async fn commit(

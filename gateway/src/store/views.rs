@@ -21,7 +21,7 @@ pub trait Views: Send + Sync {
     async fn organisation(&self) -> Result<Arc<Organisation>, StoreError>;
     /// One transfer, in any state.
     async fn transfer(&self, id: &TransferId) -> Result<Option<Arc<Transfer>>, StoreError>;
-    /// The transfer that has a link with this hash of its id.
+    /// The transfer that has a link with this hash of its id: of several the one that was sealed first, for ever.
     async fn link(&self, hash: &Hash) -> Result<Option<TransferId>, StoreError>;
     /// Stored bytes of all transfers that are not yet swept or removed: of one sender, or of all.
     async fn stored_bytes(&self, sender: Option<&Label>) -> Result<u64, StoreError>;

@@ -102,7 +102,8 @@ pub struct LinkRedeemResponse {
     pub opened: OpenResponse,
     /// Address of the sender, as the gateway has it.
     pub sender: Address,
-    /// The sender's chain: `org`, `registrar`, `member` and `device` statements in the order of the directory.
+    /// The sender's chain: `org`, `registrar`, `member`, `device` and `revoke` statements in the order of the directory, below the
+    /// size that the *accepted* receipt names.
     pub statements: Vec<String>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use sealpost_proto::api::{LinkState, OPENING_LIFETIME, TransferState};
 use sealpost_proto::id::{OpeningId, TransferId};
+use sealpost_proto::key::{Directory, SignedStatement};
 use sealpost_proto::log::{EventType, LeafOutcome};
 use sealpost_proto::problem::ProblemKind;
 
@@ -288,13 +289,49 @@ fn a_visitor_sees_the_senders_chain_and_nobody_elses() {
     let clinic = Clinic::new();
     let loaded = clinic.state.load(&[Key::Organisation]);
     let organisation = loaded.organisation().unwrap();
-    let chain = chain_of(organisation, &clinic.admin.label).concat();
+    let chain = chain_of(organisation, &clinic.admin.label, u64::MAX).concat();
     assert!(chain.contains(&clinic.admin.label.to_string()));
     assert!(!chain.contains(&clinic.provider.label.to_string()));
     assert_eq!(
-        chain_of(organisation, &clinic.provider.label).len(),
+        chain_of(organisation, &clinic.provider.label, u64::MAX).len(),
         4,
         "org, registrar, member, device"
+    );
+}
+
+/// Revocations below the size of the accepted receipt are served, those of a registrar with the keys that they revoke; later ones
+/// are not.
+#[test]
+fn a_visitor_sees_what_was_revoked_before_the_transfer_was_accepted() {
+    let mut clinic = Clinic::new();
+    let before = clinic.state.load(&[Key::Organisation]).organisation().unwrap().size();
+    let (admin, provider) = (clinic.admin.clone(), clinic.provider.clone());
+    for person in [&provider, &admin] {
+        let text = clinic.revoked_device(person).to_string();
+        clinic.state.apply(&Change::StatementTaken { text }).unwrap();
+    }
+    let loaded = clinic.state.load(&[Key::Organisation]);
+    let organisation = loaded.organisation().unwrap();
+    let devices = |size: u64| {
+        let mut directory = Directory::new(clinic.org);
+        for text in chain_of(organisation, &provider.label, size) {
+            directory.apply(&text.parse::<SignedStatement>().unwrap()).unwrap();
+        }
+        let is_good = |key| directory.device_below(&key, NOW, directory.size()).is_some();
+        [&provider, &admin].map(|person| is_good(person.device.public()))
+    };
+    assert_eq!(
+        devices(before),
+        [true, false],
+        "nothing of the registrar but that she is one"
+    );
+    assert_eq!(devices(before + 1), [false, false]);
+    assert_eq!(devices(before + 2), [false, false]);
+    let whole = chain_of(organisation, &provider.label, before + 2);
+    assert_eq!(
+        whole.len(),
+        8,
+        "org; registrar, member, device, revoke of the one; member, device, revoke of the other"
     );
 }
 

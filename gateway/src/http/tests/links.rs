@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::fixture::links::{auth, link, link_id, visitor};
+use crate::store::views::Views as _;
 
 /// A transfer with link 1, which may be opened so often, and perhaps with the provider as its recipient.
 pub(super) async fn sent_with(house: &House, id: TransferId, links: &[(u8, u32)], has_recipient: bool) -> SealCommand {
@@ -98,6 +99,49 @@ async fn a_visitor_who_knows_the_words_gets_one_stanza_the_share_and_the_senders
         ProblemKind::Conflict,
         "a key is drawn for one link"
     );
+}
+
+/// Nobody takes over the id of another's link, also not by sealing at the same moment.
+#[tokio::test]
+async fn a_link_id_belongs_to_whoever_sealed_it_first() {
+    let house = house().await;
+    let first = sent_with(&house, ID, &[(1, 1)], false).await;
+    let by = &house.clinic.admin;
+    let payload = vec![7; 16_432];
+    let asked = |id: TransferId, links: &[(u8, u32)]| {
+        let command = house.clinic.seal_command(id, &[leaf(&payload)], 16_432, 7);
+        let command = house.clinic.with_links(command, links, true);
+        let options = serde_json::to_vec(&command.options).unwrap();
+        Ask {
+            path: format!("/v1/transfers/{id}/seal"),
+            ..seal(&command, &payload, &options)
+        }
+    };
+    let [second, third, fourth] = [21, 22, 23].map(|n| TransferId::from_bytes([n; 16]));
+    assert_eq!(
+        house.refusal(by, asked(second, &[(2, 1), (1, 5)])).await,
+        ProblemKind::Conflict
+    );
+    let again = serde_json::to_vec(&first.options).unwrap();
+    assert_eq!(
+        house.ask(by, seal(&first, &payload, &again)).await.0,
+        StatusCode::OK,
+        "the same seal again"
+    );
+    let at_once = tokio::join!(
+        house.ask(by, asked(third, &[(3, 1)])),
+        house.ask(by, asked(fourth, &[(3, 1)]))
+    );
+    let sealed = [at_once.0.0, at_once.1.0];
+    assert!(sealed.contains(&StatusCode::OK), "{sealed:?}");
+    let owner = house.ledger.link(&link(3)).await.unwrap().unwrap();
+    let positions = house.ledger.sent(&by.label, None, 10).await.unwrap();
+    let first = positions
+        .iter()
+        .rev()
+        .find(|(_, t)| t.links.contains_key(&link(3)))
+        .unwrap();
+    assert_eq!(owner, first.1.id, "whoever was sealed first");
 }
 
 #[tokio::test]
