@@ -1,7 +1,7 @@
 //! Re-arming: a gateway that was restored from a backup lost its half of the keys and holds the transfers until their sender hands
 //! the share over again.
 
-use sealpost_proto::api::{RearmRequest, TransferState, TransferSummary};
+use sealpost_proto::api::{RearmRequest, TransferState};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::TransferId;
 
@@ -26,11 +26,26 @@ pub async fn rearm(session: &Session, transfer: &TransferId) -> Result<TransferS
 }
 
 /// Own transfers that the gateway holds.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Those to be armed again.
+    pub waiting: Vec<TransferId>,
+    /// Those whose share this client gave up when all recipients had verified or the transfer had ended: nobody waits for them.
+    pub done: Vec<TransferId>,
+}
+
+/// Own transfers that the gateway holds.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn held(session: &Session) -> Result<Vec<TransferSummary>, Error> {
-    let mut all = List::Sent.list(&session.api, usize::MAX).await?;
-    all.retain(|summary| summary.state == TransferState::Held);
-    Ok(all)
+pub async fn held(session: &Session) -> Result<Held, Error> {
+    let all = List::Sent.list(&session.api, usize::MAX).await?;
+    let mut held = Held::default();
+    for summary in all.iter().filter(|summary| summary.state == TransferState::Held) {
+        let record = SentRecord::get(&session.state, &summary.transfer)?;
+        let is_done = record.is_some_and(|record| record.share.is_none());
+        let list = if is_done { &mut held.done } else { &mut held.waiting };
+        list.push(summary.transfer);
+    }
+    Ok(held)
 }

@@ -111,10 +111,8 @@ impl Staging {
 
     /// Leaves exactly the first `staged` bytes of the plaintext.
     fn cut_off(&mut self, manifest: &Manifest, staged: u64) -> Result<(), Error> {
-        let files = manifest.files.iter().enumerate();
-        let current = files
-            .filter(|(_, entry)| entry.len > 0 && entry.off < staged)
-            .next_back();
+        let mut files = manifest.files.iter().enumerate();
+        let current = files.rfind(|(_, entry)| entry.len > 0 && entry.off < staged);
         let Some((number, entry)) = current else {
             return self.remove_from(0);
         };

@@ -117,8 +117,9 @@ fn what_a_backup_brings_back_is_held_until_its_sender_rearms_it() {
     // Held once: the next start finds nothing new.
     world.gateway.restart().expect("a start");
     assert_eq!(world.gateway.log().matches("held=2").count(), 1);
-    let rearmed = ask(&desk, &[&"rearm", &unopened]);
+    let rearmed = ask(&desk, &[&"rearm"]);
     assert_eq!(text(&rearmed, "/rearmed/0/transfer"), unopened);
+    assert_eq!(text(&rearmed, "/not_needed/0"), used, "all have verified it");
     receive(&provider, &unopened, &target);
     assert_eq!(names_in(&target), ["letter.txt"]);
     assert_eq!(delivery(&desk, &unopened), "verified");

@@ -1,7 +1,8 @@
 //! `rearm`: giving a restored gateway its half of the keys again.
 
+use sealpost_client::rearm::{self, Held};
 use sealpost_client::transfers::{List, short_id};
-use sealpost_client::{Error, rearm, text};
+use sealpost_client::{Error, text};
 use sealpost_proto::api::TransferState;
 use sealpost_proto::id::TransferId;
 use serde_json::json;
@@ -13,29 +14,26 @@ use crate::output::{Report, error_json};
 
 pub(super) async fn run(context: &Context, args: &Rearm) -> Result<Report, Error> {
     let session = context.session()?;
-    let mut wanted: Vec<TransferId> = Vec::new();
+    let mut wanted = Held::default();
     for id in &args.ids {
-        wanted.push(List::Sent.find(&session.api, id).await?.transfer);
+        wanted.waiting.push(List::Sent.find(&session.api, id).await?.transfer);
     }
     if args.ids.is_empty() {
-        wanted = rearm::held(&session)
-            .await?
-            .iter()
-            .map(|summary| summary.transfer)
-            .collect();
+        wanted = rearm::held(&session).await?;
     }
-    let mut results = Vec::with_capacity(wanted.len());
-    for transfer in wanted {
+    let mut results = Vec::with_capacity(wanted.waiting.len());
+    for transfer in wanted.waiting {
         results.push((transfer, rearm::rearm(&session, &transfer).await));
     }
     let is_single = args.ids.len() == 1;
     if is_single && let Some((_, Err(error))) = results.pop_if(|(_, result)| result.is_err()) {
         return Err(error);
     }
-    Ok(report(&results))
+    Ok(report(&results, &wanted.done))
 }
 
-fn report(results: &[(TransferId, Result<TransferState, Error>)]) -> Report {
+/// What came of each; `done` need no re-arming.
+fn report(results: &[(TransferId, Result<TransferState, Error>)], done: &[TransferId]) -> Report {
     let (mut lines, mut rearmed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut exit = Exit::Ok;
     for (transfer, result) in results {
@@ -54,9 +52,49 @@ fn report(results: &[(TransferId, Result<TransferState, Error>)]) -> Report {
             }
         }
     }
-    if results.is_empty() {
+    for transfer in done {
+        lines.push(format!(
+            "{}: it needs no re-arming, because all recipients have verified it or it had ended.",
+            short_id(transfer)
+        ));
+    }
+    if lines.is_empty() {
         lines.push("The gateway holds none of your transfers, so there is nothing to re-arm.".to_owned());
     }
-    let report = Report::done(lines.join("\n"), json!({"rearmed": rearmed, "failed": failed}));
+    let report = Report::done(
+        lines.join("\n"),
+        json!({"rearmed": rearmed, "not_needed": done, "failed": failed}),
+    );
     Report { exit, ..report }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> TransferId {
+        TransferId::from_bytes([n; 16])
+    }
+
+    #[test]
+    fn what_was_armed_and_what_was_not_are_both_told() {
+        let results = [
+            (id(1), Ok(TransferState::Available)),
+            (id(2), Err(Error::NoShare(id(2)))),
+        ];
+        let told = report(&results, &[id(3)]);
+        assert_eq!(told.exit, Exit::Refused);
+        let lines: Vec<&str> = told.text.lines().collect();
+        let says = |line: usize, id: &TransferId, what: &str| {
+            lines[line].starts_with(&short_id(id)) && lines[line].contains(what)
+        };
+        assert!(says(0, &id(1), "opened again"), "{}", told.text);
+        assert!(says(1, &id(2), "keeps no half"), "{}", told.text);
+        assert!(says(2, &id(3), "no re-arming"), "{}", told.text);
+        assert_eq!(
+            report(&[], &[id(3)]).exit,
+            Exit::Ok,
+            "nobody waits for what was verified"
+        );
+    }
 }
