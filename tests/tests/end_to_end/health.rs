@@ -29,10 +29,18 @@ fn a_gateway_tells_that_it_lives_and_can_serve() {
     assert!(ask(&at, "/healthz").starts_with("HTTP/1.1 200"));
     let ready = ask(&at, "/readyz");
     assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
-    for told in ["\"ready\":true", "\"ledger\":\"writable\"", "\"sweep\":\"ok\"", "\"stopping\":false"] {
+    for told in [
+        "\"ready\":true",
+        "\"ledger\":\"writable\"",
+        "\"sweep\":\"ok\"",
+        "\"stopping\":false",
+    ] {
         assert!(ready.contains(told), "{told} is missing: {ready}");
     }
-    assert!(ask(&at, "/v1/info").starts_with("HTTP/1.1 404"), "nothing else is there");
+    assert!(
+        ask(&at, "/v1/info").starts_with("HTTP/1.1 404"),
+        "nothing else is there"
+    );
     gateway.pause().expect("a clean end");
     assert!(TcpStream::connect(&at).is_err(), "it ends with the gateway");
 }
