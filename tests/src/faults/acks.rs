@@ -1,12 +1,13 @@
 //! The outside account: what was acknowledged, and when. It is kept in memory by whoever was answered, away from the gateway.
 //!
-//! A place for more kinds (revocations, links) is a field here, a question in `check`, and an act in `workload`.
+//! A place for more kinds is a field here, a question in `check`, and an act in `workload`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpost_proto::id::{Hash, InviteId, OpeningId, TransferId};
+use sealpost_proto::link::Link;
 
 /// Microseconds since 1970: the scale of a trace.
 pub type Micros = u64;
@@ -35,6 +36,29 @@ pub struct Sealed {
     pub at: Micros,
 }
 
+/// A transfer to a link whose seal was acknowledged, and what a visitor has to know of it.
+#[derive(Debug, Clone)]
+pub struct Linked {
+    /// What the visitor was given.
+    pub link: Link,
+    /// And was told.
+    pub words: String,
+    /// Its name at the gateway.
+    pub hash: Hash,
+    /// Digest of the one file in it.
+    pub digest: String,
+    /// How often it may be opened.
+    pub limit: u32,
+    /// When.
+    pub at: Micros,
+    /// Visitors who asked, answered or not.
+    pub asked: u32,
+    /// Openings that were answered.
+    pub opened: Vec<Micros>,
+    /// The first receipt that was answered.
+    pub receipt: Option<Micros>,
+}
+
 /// Size and head of the audit log under a checkpoint that a client has verified.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -61,6 +85,12 @@ pub struct Acks {
     pub receipts: BTreeMap<TransferId, Micros>,
     /// Invitations.
     pub invites: BTreeMap<InviteId, Micros>,
+    /// Transfers to links.
+    pub links: BTreeMap<TransferId, Linked>,
+    /// Revocations.
+    pub revoked: BTreeMap<TransferId, Micros>,
+    /// Revocations that were asked for, answered or not.
+    pub revoking: BTreeSet<TransferId>,
     /// Audit logs.
     pub seen: Vec<Seen>,
     /// Openings that were asked for, answered or not.
@@ -69,6 +99,8 @@ pub struct Acks {
     pub begun: BTreeSet<TransferId>,
     /// Digests of all files that were ever given to a client to send.
     pub digests: BTreeSet<String>,
+    /// Answers that cannot be right, a sentence each.
+    pub faults: Vec<String>,
 }
 
 impl Acks {
@@ -80,6 +112,12 @@ impl Acks {
         acks.parts.retain(|_, (_, at)| *at < moment);
         acks.receipts.retain(|_, at| *at < moment);
         acks.invites.retain(|_, at| *at < moment);
+        acks.revoked.retain(|_, at| *at < moment);
+        acks.links.retain(|_, linked| linked.at < moment);
+        for linked in acks.links.values_mut() {
+            linked.opened.retain(|at| *at < moment);
+            linked.receipt = linked.receipt.filter(|at| *at < moment);
+        }
         acks.seen.retain(|seen| seen.at < moment);
         for openings in acks.openings.values_mut() {
             openings.retain(|_, at| *at < moment);
@@ -91,7 +129,14 @@ impl Acks {
     #[must_use]
     pub fn count(&self) -> usize {
         let opened: usize = self.openings.values().map(BTreeMap::len).sum();
-        self.sealed.len() + self.parts.len() + self.receipts.len() + self.invites.len() + opened
+        let visited: usize = self.links.values().map(|linked| 1 + linked.opened.len()).sum();
+        let kinds = [
+            self.sealed.len(),
+            self.parts.len(),
+            self.receipts.len(),
+            self.invites.len(),
+        ];
+        kinds.iter().sum::<usize>() + self.revoked.len() + opened + visited
     }
 
     /// Openings of a transfer that were acknowledged.
@@ -110,6 +155,12 @@ impl Acks {
     pub fn open(&mut self, transfer: TransferId, opening: OpeningId) {
         let at = now();
         self.openings.entry(transfer).or_default().entry(opening).or_insert(at);
+    }
+
+    /// Notes a revocation that was answered.
+    pub fn revoke(&mut self, transfer: TransferId) {
+        let at = now();
+        self.revoked.entry(transfer).or_insert(at);
     }
 
     /// Notes a receipt that was answered.

@@ -13,6 +13,7 @@ use sealpost_proto::tree::{Tree, leaf_hash};
 
 use super::acks::{Account, Acks, Sealed};
 use super::dice::Dice;
+use super::links;
 use super::workload::{adopt, shredded, whole};
 use super::world::World;
 use super::{Outcome, Verdict, failed};
@@ -29,6 +30,8 @@ pub struct Checker {
 pub struct Depth {
     /// Most transfers that are opened and compared byte by byte; the others are looked up.
     pub opened: usize,
+    /// Most links that are opened.
+    pub visited: usize,
 }
 
 impl Checker {
@@ -64,6 +67,7 @@ impl Checker {
                 return Ok(());
             }
         };
+        acks.faults.iter().for_each(|fault| verdict.wrong(fault.as_str()));
         check_log(&acks, &log.leaves, verdict)?;
         self.check_parts(&acks, verdict).await;
         self.check_invites(&acks, verdict).await?;
@@ -88,14 +92,33 @@ impl Checker {
             }
             check_counts(&acks, summary, opened.get(id).copied().unwrap_or(0), verdict);
         }
-        let mut order: Vec<_> = inbox.values().collect();
-        while order.len() > depth.opened {
-            order.swap_remove(dice.index(order.len()));
-        }
-        for summary in order {
+        for summary in some(inbox.values(), depth.opened, dice) {
             self.open(account, &acks, summary, verdict).await;
         }
+        let visited = some(acks.links.keys().copied(), depth.visited, dice);
+        let visits = links::check(&self.desk, account, &sent, &log.leaves, &visited, verdict);
+        visits.await;
+        self.check_revoked(&acks, &inbox, &sent, verdict).await;
         Ok(())
+    }
+
+    /// What was revoked stays so, and no opening of it gets a share, be it new or one that was answered before.
+    async fn check_revoked(&self, acks: &Acks, inbox: &Summaries, sent: &Summaries, verdict: &mut Verdict) {
+        for id in acks.revoked.keys() {
+            let state = sent.get(id).map(|summary| summary.state);
+            let is_revoked = state == Some(TransferState::Revoked);
+            verdict.acknowledged(is_revoked, || format!("the revocation of {id}, which is {state:?}"));
+            let Some(hh) = inbox.get(id).and_then(|summary| hh_of(summary).ok()) else {
+                continue;
+            };
+            let earlier = acks.openings.get(id).and_then(|openings| openings.keys().next_back());
+            let openings = [Some(OpeningId::from_bytes(self.provider.env.draw())), earlier.copied()];
+            for opening in openings.into_iter().flatten() {
+                if self.provider.api.open(id, &OpenRequest { hh, opening }).await.is_ok() {
+                    verdict.doubled(format!("{id} was opened after its revocation"));
+                }
+            }
+        }
     }
 
     async fn check_parts(&self, acks: &Acks, verdict: &mut Verdict) {
@@ -141,6 +164,7 @@ impl Checker {
                     self.compare_bytes(account, id, known, verdict).await;
                 }
             }
+            TransferState::Revoked if acks.revoking.contains(&id) => return,
             // All receipts came: that there is none is what used up means.
             TransferState::Used if acks.opened(&id) > 0 || acks.asked.contains_key(&id) => {}
             state => verdict.wrong(format!("{id} is {state:?}, and nobody did that")),
@@ -195,6 +219,18 @@ impl Checker {
             verdict.doubled(format!("{id} was opened {opened} times, and {limit} are allowed"));
         }
     }
+}
+
+/// Transfers by id.
+type Summaries = BTreeMap<TransferId, TransferSummary>;
+
+/// At most `count` of them, by chance.
+fn some<T>(all: impl Iterator<Item = T>, count: usize, dice: &mut Dice) -> Vec<T> {
+    let mut all: Vec<T> = all.collect();
+    while all.len() > count {
+        all.swap_remove(dice.index(all.len()));
+    }
+    all
 }
 
 /// Openings, receipts and limit of a transfer, as the gateway lists them and as its audit log has them.
@@ -253,7 +289,8 @@ fn check_log(acks: &Acks, leaves: &[Leaf], verdict: &mut Verdict) -> Outcome {
         }
     }
     let destroyed = shredded(leaves);
-    for id in acks.seen.iter().flat_map(|seen| &seen.shredded) {
+    let seen = acks.seen.iter().flat_map(|seen| &seen.shredded);
+    for id in seen.chain(acks.revoked.keys()) {
         verdict.acknowledged(destroyed.contains(id), || {
             format!("that the share of {id} is destroyed")
         });
@@ -289,7 +326,9 @@ pub fn check_destroyed(data: &Path, acks: &Acks, verdict: &mut Verdict) -> Outco
         let path = entry.map_err(failed(folder.display()))?.path();
         rows.extend(std::fs::read(&path).map_err(failed(path.display()))?);
     }
-    let destroyed: BTreeSet<_> = acks.seen.iter().flat_map(|seen| &seen.shredded).collect();
+    // A revocation is answered when its share is destroyed.
+    let seen = acks.seen.iter().flat_map(|seen| &seen.shredded);
+    let destroyed: BTreeSet<_> = seen.chain(acks.revoked.keys()).collect();
     for id in destroyed {
         let bytes: &[u8] = id.as_bytes();
         let is_there = rows.windows(bytes.len()).any(|window| window == bytes);

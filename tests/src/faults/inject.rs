@@ -19,7 +19,7 @@ use super::check::{Checker, Depth};
 use super::dice::Dice;
 use super::process::{Process, Start};
 use super::strace;
-use super::workload::{Work, shredded, store_part, transfer_of, whole};
+use super::workload::{Work, revoke, shredded, store_part, transfer_of, whole};
 use super::world::{World, remove};
 use super::{Outcome, Verdict, failed};
 
@@ -144,7 +144,10 @@ impl Round<'_> {
         match self.world.start(&folder) {
             Ok(gateway) => {
                 let mut checker = Checker::new(self.world, &folder)?;
-                let depth = Depth { opened: usize::MAX };
+                let depth = Depth {
+                    opened: usize::MAX,
+                    visited: 0,
+                };
                 let found = self
                     .runtime
                     .block_on(checker.check(&ended.account, depth, &mut self.dice));
@@ -297,7 +300,8 @@ impl People {
         })
     }
 
-    /// Everything that a gateway does, once, one act after the other: announce, part, seal, open, receipt, checkpoint, sweep.
+    /// Everything that a gateway does, once, one act after the other: announce, part, seal, open, receipt, revocation,
+    /// checkpoint, sweep.
     /// Goes on after a failure; returns the first.
     async fn session(&mut self, account: &Account, dice: &mut Dice) -> Outcome {
         let mut first = Ok(());
@@ -322,8 +326,20 @@ impl People {
         for transfer in sent {
             note(whole(&mut self.provider, account, transfer, false).await.map(drop));
         }
+        note(self.take_back(account, dice).await);
         note(self.audit(account).await);
         first
+    }
+
+    /// Sends something and revokes it.
+    async fn take_back(&mut self, account: &Account, dice: &mut Dice) -> Outcome {
+        let mut work = Work {
+            folder: &self.folder,
+            dice,
+            account,
+        };
+        let transfer = transfer_of(&mut self.desk, &mut work, 2_000).await?;
+        revoke(&self.desk, account, transfer).await
     }
 
     /// Reads the audit log until the shares that are used up are destroyed.

@@ -14,7 +14,7 @@ use super::acks::{Account, Sealed, now};
 use super::check::{Checker, Depth};
 use super::dice::Dice;
 use super::process::Process;
-use super::workload::{Crew, Crowd, Work, digest_of, file, transfer_of};
+use super::workload::{Crew, Crowd, LARGE, Work, digest_of, file, transfer_of};
 use super::world::{Party, World, remove};
 use super::{Outcome, Verdict, failed};
 use crate::binaries;
@@ -22,7 +22,12 @@ use crate::binaries;
 /// Rounds on one gateway before it begins anew: what has gathered is compared as a whole at the end of each such life.
 const LIFE: u64 = 20;
 /// Transfers that are opened after a round.
-const OPENED: usize = 6;
+const DEPTH: Depth = Depth { opened: 6, visited: 1 };
+/// The same at the end of a life.
+const WHOLE: Depth = Depth {
+    opened: usize::MAX,
+    visited: 8,
+};
 /// Tries of a command until it succeeds; of each killed one at most a second of work is lost.
 const TRIES: u64 = 40;
 
@@ -30,6 +35,7 @@ const CREW: Crew = Crew {
     senders: 2,
     receivers: 2,
     pause: 30,
+    large: 2,
 };
 
 /// Runs `rounds` kill rounds from a seed, half of them against the gateway, half against the client.
@@ -91,7 +97,7 @@ impl<'a> Life<'a> {
                 return Ok(verdict);
             }
         }
-        verdict.add(self.check(usize::MAX).await?);
+        verdict.add(self.check(WHOLE).await?);
         gateway.stop()?;
         Ok(verdict)
     }
@@ -119,7 +125,7 @@ impl<'a> Life<'a> {
         };
         remember_begun(self.world, &place, &self.account)?;
         match gateway {
-            Ok(gateway) => Ok((gateway, self.check(OPENED).await?)),
+            Ok(gateway) => Ok((gateway, self.check(DEPTH).await?)),
             Err(error) => {
                 let mut verdict = Verdict::default();
                 verdict.wrong(format!("the gateway does not start after a kill: {error}"));
@@ -128,10 +134,10 @@ impl<'a> Life<'a> {
         }
     }
 
-    async fn check(&mut self, opened: usize) -> Outcome<Verdict> {
+    async fn check(&mut self, depth: Depth) -> Outcome<Verdict> {
         let place = self.place("check")?;
         let mut checker = Checker::new(self.world, &place)?;
-        let verdict = checker.check(&self.account, Depth { opened }, &mut self.dice).await;
+        let verdict = checker.check(&self.account, depth, &mut self.dice).await;
         if verdict.is_clean() {
             remove(&place)?;
         }
@@ -151,7 +157,11 @@ impl<'a> Life<'a> {
     /// Sent, killed, and resumed or sent again until there is an answer: one transfer has come of it.
     async fn kill_send(&mut self, place: &Path) -> Outcome<Verdict> {
         let mut verdict = Verdict::default();
-        let len = if self.dice.percent(60) { 40_000 } else { 400_000 };
+        let len = match self.dice.below(100) {
+            0..55 => 40_000,
+            55..90 => 400_000,
+            _ => LARGE,
+        };
         let (path, digest) = file(place, &mut self.dice, len, &self.account)?;
         let path = path.to_string_lossy().into_owned();
         let view = self.world.provider.session(&place.join("view"))?;

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod engines;
 pub mod inject;
 pub mod kill;
+pub mod links;
 pub mod power;
 pub mod process;
 pub mod strace;

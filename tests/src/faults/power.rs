@@ -23,12 +23,13 @@ const CUTS: u64 = 50;
 const WORK: usize = 60;
 const LONGEST: Duration = Duration::from_secs(20);
 /// Transfers that are opened after a cut; the others are looked up.
-const OPENED: usize = 6;
+const DEPTH: Depth = Depth { opened: 6, visited: 1 };
 
 const CREW: Crew = Crew {
     senders: 2,
     receivers: 2,
     pause: 60,
+    large: 1,
 };
 
 /// Folders of a gateway, below the folder that holds both.
@@ -190,8 +191,7 @@ fn cut(world: &World, runtime: &Runtime, disk: &Disk, acks: &Acks, at: Micros, d
     match world.start(image) {
         Ok(gateway) => {
             let mut checker = Checker::new(world, image)?;
-            let depth = Depth { opened: OPENED };
-            verdict.add(runtime.block_on(checker.check(&Account::of(known), depth, dice)));
+            verdict.add(runtime.block_on(checker.check(&Account::of(known), DEPTH, dice)));
             gateway.kill()?;
         }
         Err(error) => verdict.wrong(format!("the gateway does not start after a power cut: {error}")),

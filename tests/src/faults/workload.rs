@@ -1,5 +1,5 @@
-//! Work for a gateway: people who send, receive, invite and read the audit log at once, and write into the account what they
-//! are told.
+//! Work for a gateway: people who send, receive, revoke, invite, visit links and read the audit log at once, and write into the
+//! account what they are told.
 //!
 //! Whatever fails is left alone: it was not acknowledged. Only an answer that cannot be right is a fault of its own.
 
@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sealpost_client::link::DrawnLink;
 use sealpost_client::progress::Silent;
 use sealpost_client::records::{Progress, ReceivedRecord};
-use sealpost_client::send::{Draft, Input};
+use sealpost_client::send::{Draft, Input, Sent};
 use sealpost_client::{Session, admin, audit, receive, send};
-use sealpost_proto::api::{AnnounceRequest, OpenRequest};
+use sealpost_proto::api::{AnnounceRequest, OpenRequest, TransferState};
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::encoding::hex;
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
@@ -22,6 +23,7 @@ use sealpost_proto::tree::tree_head;
 
 use super::acks::{Account, Sealed, Seen, now};
 use super::dice::Dice;
+use super::links;
 use super::world::World;
 use super::{Outcome, failed};
 
@@ -36,7 +38,12 @@ pub struct Crew {
     pub receivers: u64,
     /// Longest wait of each between two acts, in milliseconds.
     pub pause: u64,
+    /// Of a hundred acts of a sender, transfers of more than one part.
+    pub large: u64,
 }
+
+/// Of a file that takes two parts.
+pub const LARGE: u64 = 9 << 20;
 
 /// Workers on a gateway.
 #[derive(Debug)]
@@ -59,6 +66,7 @@ impl Crowd {
             dice: dice.part(n),
             stop: Arc::clone(&stop),
             pause: crew.pause,
+            large: crew.large,
         };
         for n in 0..crew.senders {
             let place = place("sender", n);
@@ -95,9 +103,19 @@ struct Place {
     dice: Dice,
     stop: Arc<AtomicBool>,
     pause: u64,
+    large: u64,
 }
 
 impl Place {
+    /// For sending.
+    fn work(&mut self) -> Work<'_> {
+        Work {
+            folder: &self.folder,
+            dice: &mut self.dice,
+            account: &self.account,
+        }
+    }
+
     /// Whether there is still something to do, after a moment of rest.
     async fn next(&mut self) -> bool {
         let pause = self.dice.below(self.pause.max(1));
@@ -108,18 +126,22 @@ impl Place {
 
 async fn sender(mut session: Session, mut place: Place) {
     while place.next().await {
+        let is_large = place.dice.percent(place.large);
         let kind = place.dice.below(100);
         // What fails was not acknowledged, and that is all there is to know of it.
         let _ = match kind {
+            _ if is_large => transfer_of(&mut session, &mut place.work(), LARGE).await.map(drop),
             0..8 => stored_part(&session, &mut place).await,
-            8..16 => invitation(&session, &place).await,
-            16..40 => {
+            8..14 => invitation(&session, &place).await,
+            14..18 => links::send(&mut session, &mut place.work()).await.map(drop),
+            18..26 => revocation(&session, &mut place).await,
+            26..46 => {
                 let len = 70_000 + place.dice.below(230_000);
-                transfer(&mut session, &mut place, len).await.map(drop)
+                transfer_of(&mut session, &mut place.work(), len).await.map(drop)
             }
             _ => {
                 let len = 100 + place.dice.below(45_000);
-                transfer(&mut session, &mut place, len).await.map(drop)
+                transfer_of(&mut session, &mut place.work(), len).await.map(drop)
             }
         };
     }
@@ -138,45 +160,64 @@ pub fn file(folder: &Path, dice: &mut Dice, len: u64, account: &Account) -> Outc
     Ok((path, digest))
 }
 
-/// Sends a file of `len` bytes.
+/// Sends a file of `len` bytes to the provider.
 ///
 /// # Errors
 /// What the client said: it is not known then whether the gateway took it.
-pub async fn transfer_of(session: &mut Session, place: &mut Work<'_>, len: u64) -> Outcome<TransferId> {
-    let (path, digest) = file(place.folder, place.dice, len, place.account)?;
-    let mut input = Input::default();
-    input.add(&path).map_err(failed("a file"))?;
-    let limit = match place.dice.below(4) {
+pub async fn transfer_of(session: &mut Session, work: &mut Work<'_>, len: u64) -> Outcome<TransferId> {
+    let limit = match work.dice.below(4) {
         0 => None,
         n => u32::try_from(n).ok(),
     };
-    let draft = Draft {
-        input,
-        recipients: vec![World::recipient()?],
-        subject: None,
-        note: None,
-        patients: Vec::new(),
-        purpose: "TREAT".to_owned(),
-        lifetime: 3 * DAY,
-        openings: limit,
-        public_label: None,
-        no_forward: false,
-        link: None,
-    };
-    let sent = send::send(session, draft, Arc::new(Silent)).await;
-    let names = session.state.names("sent").map_err(failed("what was sent"))?;
-    let mut acks = place.account.lock();
-    acks.begun
-        .extend(names.iter().filter_map(|name| name.parse::<TransferId>().ok()));
-    let sent = sent.map_err(failed("sending"))?;
+    let (sent, digest) = sent(session, work, len, limit, None).await?;
     let sealed = Sealed {
         hh: sent.hh,
         digest,
         limit,
         at: now(),
     };
-    acks.sealed.insert(sent.transfer, sealed);
+    work.account.lock().sealed.insert(sent.transfer, sealed);
     Ok(sent.transfer)
+}
+
+/// Sends a new file to a link, or else to the provider, and returns its digest as well.
+///
+/// # Errors
+/// As [`transfer_of`].
+pub async fn sent(
+    session: &mut Session,
+    work: &mut Work<'_>,
+    len: u64,
+    openings: Option<u32>,
+    link: Option<DrawnLink>,
+) -> Outcome<(Sent, String)> {
+    let (path, digest) = file(work.folder, work.dice, len, work.account)?;
+    let mut input = Input::default();
+    input.add(&path).map_err(failed("a file"))?;
+    let recipients = match link {
+        Some(_) => Vec::new(),
+        None => vec![World::recipient()?],
+    };
+    let draft = Draft {
+        input,
+        recipients,
+        subject: None,
+        note: None,
+        patients: Vec::new(),
+        purpose: "TREAT".to_owned(),
+        lifetime: 3 * DAY,
+        openings,
+        public_label: None,
+        no_forward: false,
+        link,
+    };
+    let sent = send::send(session, draft, Arc::new(Silent)).await;
+    let names = session.state.names("sent").map_err(failed("what was sent"))?;
+    work.account
+        .lock()
+        .begun
+        .extend(names.iter().filter_map(|name| name.parse::<TransferId>().ok()));
+    Ok((sent.map_err(failed("sending"))?, digest))
 }
 
 /// What sending needs beside a session.
@@ -188,16 +229,6 @@ pub struct Work<'a> {
     pub dice: &'a mut Dice,
     /// The account.
     pub account: &'a Account,
-}
-
-async fn transfer(session: &mut Session, place: &mut Place, len: u64) -> Outcome<TransferId> {
-    let account = place.account.clone();
-    let mut work = Work {
-        folder: &place.folder,
-        dice: &mut place.dice,
-        account: &account,
-    };
-    transfer_of(session, &mut work, len).await
 }
 
 /// Announces a transfer and stores its only part, and leaves it there: an acknowledged part is kept for whoever resumes.
@@ -229,6 +260,34 @@ pub async fn store_part(session: &Session, dice: &mut Dice, account: &Account) -
     Ok(transfer)
 }
 
+/// Takes one of the transfers back, whoever is at it just now.
+async fn revocation(session: &Session, place: &mut Place) -> Outcome {
+    let all: Vec<_> = {
+        let acks = place.account.lock();
+        acks.sealed.keys().chain(acks.links.keys()).copied().collect()
+    };
+    match all.get(place.dice.index(all.len())) {
+        Some(transfer) => revoke(session, &place.account, *transfer).await,
+        None => Ok(()),
+    }
+}
+
+/// Takes a transfer back.
+///
+/// # Errors
+/// What the gateway said: it is not known then whether it was done.
+pub async fn revoke(session: &Session, account: &Account, transfer: TransferId) -> Outcome {
+    account.lock().revoking.insert(transfer);
+    let answer = session.api.revoke(&transfer).await.map_err(failed("revoking"))?;
+    let mut acks = account.lock();
+    acks.revoke(transfer);
+    if answer.state != TransferState::Revoked {
+        acks.faults
+            .push(format!("{transfer} was revoked, and is {:?}", answer.state));
+    }
+    Ok(())
+}
+
 async fn invitation(session: &Session, place: &Place) -> Outcome {
     let name: [u8; 8] = session.env.draw();
     let address = format!("guest-{}@practice.example", hex(&name));
@@ -240,26 +299,41 @@ async fn invitation(session: &Session, place: &Place) -> Outcome {
 
 async fn receiver(mut session: Session, mut place: Place) {
     while place.next().await {
-        let choice = {
-            let acks = place.account.lock();
-            let n = place.dice.index(acks.sealed.len());
-            acks.sealed.iter().nth(n).map(|(id, sealed)| (*id, sealed.clone()))
-        };
-        let Some((transfer, sealed)) = choice else {
-            continue;
-        };
         // As for a sender: what fails was not acknowledged.
-        let _ = if place.dice.percent(40) {
-            let opening = OpeningId::from_bytes(session.env.draw());
-            let request = OpenRequest { hh: sealed.hh, opening };
-            place.account.lock().ask(transfer);
-            let opened = session.api.open(&transfer, &request).await.map_err(failed("opening"));
-            opened.map(|_| place.account.lock().open(transfer, opening))
+        let _ = if place.dice.percent(10) {
+            links::visit_one(&session, &place.folder, &place.account, &mut place.dice).await
         } else {
-            let again = place.dice.percent(20);
-            whole(&mut session, &place.account, transfer, again).await.map(drop)
+            reception(&mut session, &mut place).await
         };
     }
+}
+
+/// Opens one of the transfers, or receives it whole.
+async fn reception(session: &mut Session, place: &mut Place) -> Outcome {
+    let choice = {
+        let acks = place.account.lock();
+        let n = place.dice.index(acks.sealed.len());
+        let choice = acks.sealed.iter().nth(n);
+        choice.map(|(id, sealed)| (*id, sealed.hh, acks.revoked.contains_key(id)))
+    };
+    let Some((transfer, hh, is_revoked)) = choice else {
+        return Ok(());
+    };
+    if place.dice.percent(40) {
+        let opening = OpeningId::from_bytes(session.env.draw());
+        place.account.lock().ask(transfer);
+        let opened = session.api.open(&transfer, &OpenRequest { hh, opening }).await;
+        opened.map_err(failed("opening"))?;
+        place.account.lock().open(transfer, opening);
+    } else {
+        let again = place.dice.percent(20);
+        whole(session, &place.account, transfer, again).await?;
+    }
+    if is_revoked {
+        let fault = format!("{transfer} was opened after its revocation was acknowledged");
+        place.account.lock().faults.push(fault);
+    }
+    Ok(())
 }
 
 /// Receives a transfer as the command does, into a new folder of the session's home, and returns the digest of what arrived.
