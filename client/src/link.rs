@@ -136,6 +136,7 @@ impl DrawnLink {
             link: self.id,
             has_secret: self.has_secret(),
             verified: None,
+            is_burned: false,
         }
     }
 }

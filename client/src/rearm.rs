@@ -16,9 +16,13 @@ use crate::transfers::List;
 /// [`Error::NoShare`] if none was kept here; [`Error::Api`].
 pub async fn rearm(session: &Session, transfer: &TransferId) -> Result<TransferState, Error> {
     let record = SentRecord::get(&session.state, transfer)?;
-    let share = record
-        .and_then(|record| record.share)
-        .ok_or(Error::NoShare(*transfer))?;
+    let record = record.ok_or(Error::NoShare(*transfer))?;
+    // A gateway from before it was told knows nothing of it.
+    let burned: Vec<_> = record.burned().collect();
+    let share = record.share.ok_or(Error::NoShare(*transfer))?;
+    for link in burned {
+        session.api.burn_link(&link).await?;
+    }
     let request = RearmRequest {
         share: Base64(KeptSecret::as_bytes(&share).to_vec()),
     };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sealpost_proto::api::TransferState;
 use sealpost_proto::encoding::{hex, unhex_array};
 use sealpost_proto::id::{Address, Hash, Kid, Label, LinkId, OpeningId, TransferId};
+use sealpost_proto::link::link_hash;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
@@ -76,6 +77,9 @@ pub struct SentLink {
     /// A visitor's *verified* receipt: once seen, it counts whatever the gateway says later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<String>,
+    /// Whether this client has burned it: a gateway that was restored is told again before the transfer is re-armed.
+    #[serde(default)]
+    pub is_burned: bool,
 }
 
 /// A transfer that this client sent. Of its secrets the gateway's share alone is kept, which opens nothing without a recipient's
@@ -127,6 +131,46 @@ impl SentRecord {
             TransferState::Available | TransferState::Held => now > self.expires_at,
         };
         (all_verified || has_ended) && self.share.take().is_some()
+    }
+
+    /// Notes durably, before the gateway is asked, that the sender ends a transfer: its share is forgotten, so that no restore of the
+    /// gateway and no `rearm` brings it back to life.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn end(state: &State, transfer: &TransferId, env: &Env) -> Result<(), Error> {
+        let Some(mut record) = Self::get(state, transfer)? else {
+            return Ok(());
+        };
+        if record.share.take().is_none() {
+            return Ok(());
+        }
+        record.put(state, env)
+    }
+
+    /// Notes durably, before the gateway is asked, that the sender burns one of its links; where that was the only way to open the
+    /// transfer, the transfer ends with it.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn burn(state: &State, link: &Hash, env: &Env) -> Result<(), Error> {
+        let (records, _) = Self::all(state)?;
+        for mut record in records {
+            let Some(own) = record.links.iter_mut().find(|own| link_hash(&own.link) == *link) else {
+                continue;
+            };
+            own.is_burned = true;
+            if record.recipients.is_empty() && record.links.iter().all(|own| own.is_burned) {
+                record.share = None;
+            }
+            return record.put(state, env);
+        }
+        Ok(())
+    }
+
+    /// Links that this client has burned.
+    pub fn burned(&self) -> impl Iterator<Item = Hash> {
+        self.links.iter().filter(|own| own.is_burned).map(|own| link_hash(&own.link))
     }
 
     /// Forgets the record: the gateway has refused the transfer for good.
@@ -314,6 +358,7 @@ mod tests {
             link: LinkId::from_bytes([1; 16]),
             has_secret: false,
             verified: Some(String::new()),
+            is_burned: false,
         };
         let linked = SentRecord {
             links: vec![link],

@@ -90,7 +90,7 @@ fn after_a_restore_transfers_are_held_until_their_sender_arms_them_again() {
     let made = send_link(&desk, &[&file], &[]);
     let others = send(&provider, PROVIDER, &[&file], &[]);
     assert_eq!(
-        ask(&desk, &[&"rearm"]).pointer("/rearmed"),
+        ask(&desk, &[&"rearm", &"--yes"]).pointer("/rearmed"),
         Some(&serde_json::json!([]))
     );
 
@@ -111,7 +111,7 @@ fn after_a_restore_transfers_are_held_until_their_sender_arms_them_again() {
     // Somebody else's copy of the client has no share of it.
     let foreign = run(&provider, &[&"rearm", &transfer]);
     assert_eq!(foreign.code, REFUSED, "{}", foreign.stderr);
-    let rearmed = ask(&desk, &[&"rearm"]);
+    let rearmed = ask(&desk, &[&"rearm", &"--yes"]);
     let states: Vec<_> = (0..2)
         .map(|at| text(&rearmed, &format!("/rearmed/{at}/state")))
         .collect();

@@ -294,6 +294,9 @@ pub(crate) struct Rearm {
     /// Ids of transfers, or the first four or more digits of them [default: all that are held]
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
+    /// Do not ask before all that are held are armed again
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use sealpost_client::api::{Api, Trust};
 use sealpost_client::link::DrawnLink;
+use sealpost_client::records::SentRecord;
 use sealpost_client::status::{self, Delivery, LinkStatus, TransferStatus};
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::{Error, Session, text, time};
@@ -225,6 +226,7 @@ async fn burn(context: &Context, named: &str, yes: bool) -> Result<Report, Error
     if !yes && !secrets::confirm(&question) {
         return Err(Error::Declined);
     }
+    SentRecord::burn(&session.state, &link, &session.env)?;
     let state = session.api.burn_link(&link).await?.state;
     let text = format!(
         "Link {} is burned: nobody can open it any more. What was saved already stays saved.",

@@ -11,6 +11,7 @@ use crate::cli::Rearm;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Report, error_json};
+use crate::secrets;
 
 pub(super) async fn run(context: &Context, args: &Rearm) -> Result<Report, Error> {
     let session = context.session()?;
@@ -20,6 +21,7 @@ pub(super) async fn run(context: &Context, args: &Rearm) -> Result<Report, Error
     }
     if args.ids.is_empty() {
         wanted = rearm::held(&session).await?;
+        ask(args, &wanted.waiting)?;
     }
     let mut results = Vec::with_capacity(wanted.waiting.len());
     for transfer in wanted.waiting {
@@ -30,6 +32,20 @@ pub(super) async fn run(context: &Context, args: &Rearm) -> Result<Report, Error
         return Err(error);
     }
     Ok(report(&results, &wanted.done))
+}
+
+/// All at once are armed again only by somebody who means all of them: one that was meant to stay closed may be among them.
+fn ask(args: &Rearm, waiting: &[TransferId]) -> Result<(), Error> {
+    if args.yes || waiting.is_empty() {
+        return Ok(());
+    }
+    let ids = waiting.iter().map(short_id).collect::<Vec<_>>().join(", ");
+    let question = format!("The gateway was restored and holds {ids}. Let them be opened again?");
+    if secrets::confirm(&question) {
+        Ok(())
+    } else {
+        Err(Error::Declined)
+    }
 }
 
 /// What came of each; `done` need no re-arming.

@@ -1,5 +1,6 @@
 //! `revoke`: taking sent transfers back.
 
+use sealpost_client::records::SentRecord;
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::{Error, Session, text};
 use sealpost_proto::id::TransferId;
@@ -41,6 +42,7 @@ async fn revoke(session: &Session, id: &str) -> Result<Value, Error> {
         Ok(transfer) => transfer,
         Err(_) => List::Sent.find(&session.api, id).await?.transfer,
     };
+    SentRecord::end(&session.state, &transfer, &session.env)?;
     let state = session.api.revoke(&transfer).await?.state;
     Ok(json!({"transfer": transfer, "short": short_id(&transfer), "state": state}))
 }
