@@ -172,8 +172,9 @@ impl Overlay {
                 let Some((name, value)) = next else {
                     break;
                 };
-                there += usize::from(value.is_some());
-                found.entry(name.clone()).or_insert_with(|| value.clone());
+                // What was removed above counts in no layer below.
+                let merged = found.entry(name.clone()).or_insert_with(|| value.clone());
+                there += usize::from(merged.is_some());
             }
         }
         found
@@ -194,5 +195,71 @@ impl Overlay {
     pub(in crate::store::embedded) fn drained(&mut self) {
         self.draining = None;
         self.epoch += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::embedded::book::Book;
+    use crate::store::embedded::views::blocks::Change;
+    use crate::store::embedded::views::shelf::Shelf;
+
+    type Values = BTreeMap<u8, Option<u8>>;
+
+    /// Entries of one layer: some there, some removed.
+    fn any_values() -> impl Strategy<Value = Values> {
+        proptest::collection::btree_map(0..20_u8, proptest::option::of(any::<u8>()), 0..20)
+    }
+
+    fn entry(name: u8, value: Option<u8>) -> Change {
+        (vec![keys::DUE, name], value.map(|value| vec![value]))
+    }
+
+    fn layer(values: &Values) -> Layer {
+        Layer {
+            entries: values.iter().map(|(name, value)| entry(*name, *value)).collect(),
+            ..Layer::default()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// However the layers hide each other, a page is the beginning of all that is there.
+        #[test]
+        fn a_page_is_what_three_layers_together_hold(
+            kept in any_values(),
+            draining in any_values(),
+            active in any_values(),
+            low in 0..20_u8,
+            high in 0..20_u8,
+            backwards: bool,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let shelf = Shelf::open(folder.path()).unwrap();
+            let in_sled = kept.iter().map(|(name, value)| entry(*name, *value));
+            shelf.write(in_sled.collect(), None).unwrap();
+            let overlay = Overlay {
+                active: layer(&active),
+                draining: Some(Arc::new(layer(&draining))),
+                ..Overlay::default()
+            };
+            let book = Book::new(overlay, shelf);
+            let mut all = kept;
+            all.extend(draining);
+            all.extend(active);
+            let there = all.into_iter().filter(|(name, _)| low <= *name && *name <= high);
+            let mut there: Vec<_> = there.filter_map(|(name, value)| Some((vec![keys::DUE, name], vec![value?]))).collect();
+            if backwards {
+                there.reverse();
+            }
+            for limit in 0..6 {
+                let page = book.range(&[keys::DUE, low], &[keys::DUE, high], backwards, limit).unwrap();
+                prop_assert_eq!(&page, &there[..limit.min(there.len())]);
+            }
+        }
     }
 }
