@@ -17,14 +17,14 @@ use super::views::shelf::{Entries, Meta};
 use super::views::stored::key_of_name;
 use crate::domain::{Organisation, RequestNote};
 
-/// How long changes wait for company.
-const REST: Duration = Duration::from_millis(500);
 /// Notes that are removed at once.
 const PURGED_AT_ONCE: usize = 1_000;
 
 /// How much may stand in the overlay.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
+    /// How long changes wait for company.
+    pub(super) rest: Duration,
     /// From how many on it is drained at once.
     pub(super) drain_at: usize,
     /// From how many on who commits has to wait.
@@ -36,6 +36,7 @@ pub(super) struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
+            rest: Duration::from_secs(2),
             drain_at: 128 * 1024,
             full_at: 1024 * 1024,
             deadline: Duration::from_secs(5),
@@ -110,7 +111,7 @@ impl Signal {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self
             .changed
-            .wait_timeout_while(state, REST, |state| !state.is_due && !state.is_ending);
+            .wait_timeout_while(state, self.bounds.rest, |state| !state.is_due && !state.is_ending);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.is_due = false;
         state.is_ending
@@ -137,6 +138,9 @@ impl Drain {
         let mut is_failing = false;
         loop {
             let is_ending = self.signal.wait();
+            if is_ending {
+                return self.close();
+            }
             match self.drain() {
                 Ok(()) => is_failing = false,
                 Err(error) if !is_failing => {
@@ -146,14 +150,10 @@ impl Drain {
                 Err(_) => {}
             }
             self.signal.look(&self.book);
-            if is_ending {
-                self.close(is_failing);
-                return;
-            }
         }
     }
 
-    /// Writes all that waits.
+    /// Writes the layer that could not be written before, or all that waits.
     pub(super) fn drain(&mut self) -> io::Result<()> {
         let frozen = self.book.write().freeze();
         let Some(layer) = frozen else {
@@ -203,17 +203,22 @@ impl Drain {
         Ok(purged)
     }
 
-    fn close(&self, is_failing: bool) {
-        if is_failing {
-            return;
-        }
-        let overlay = self.book.read();
-        let mut meta = Meta::new(self.journal, overlay.mark(), self.statements, self.boot.clone());
-        drop(overlay);
-        meta.is_clean = true;
-        if let Err(error) = self.book.shelf().write(Vec::new(), Some(&meta)) {
+    fn close(&mut self) {
+        if let Err(error) = self.finish() {
             tracing::error!(%error, "the views could not be closed; they will be checked at the next start");
         }
+    }
+
+    /// Writes all there is, and only then that it is all.
+    fn finish(&mut self) -> io::Result<()> {
+        // Behind a layer that could not be written before stands another.
+        while self.book.read().len() > 0 {
+            self.drain()?;
+        }
+        let mark = self.book.read().mark().clone();
+        let mut meta = Meta::new(self.journal, &mark, self.statements, self.boot.clone());
+        meta.is_clean = true;
+        self.book.shelf().write(Vec::new(), Some(&meta))
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use sealpost_proto::id::{Hash, Label};
 use sealpost_proto::log::Leaf;
@@ -258,23 +259,26 @@ fn replay(setup: &Setup, files: &[FileHead], base: Base) -> Result<Result<Starte
         book,
         ahead,
         resident: base.resident,
-        drain,
+        drain: Some(drain),
+        draining: None,
         doubt: None,
     };
     let opened = Journal::open(setup.journal.clone(), from, &mut |found| replay.take(&found));
     if let (Ok(_), false) = (&opened, replay.is_confirmed) {
         return Err("they go beyond the journal".to_owned());
     }
+    let drain = replay.settle();
     if opened.is_ok() {
         replay.check_sample();
     }
     if let Some(doubt) = replay.doubt {
         return Err(doubt);
     }
+    let drain = drain.ok_or("the drain has ended")?;
     Ok(opened.map(|journal| Started {
         journal,
         book: replay.book,
-        drain: replay.drain,
+        drain,
         signal,
         resident: replay.resident,
         files: files.to_vec(),
@@ -293,7 +297,10 @@ struct Replay {
     book: Arc<Book>,
     ahead: Ahead,
     resident: HashMap<Vec<u8>, Hash>,
-    drain: Drain,
+    /// None while it is at work.
+    drain: Option<Drain>,
+    /// What is written to sled while reading goes on.
+    draining: Option<thread::JoinHandle<(Drain, io::Result<()>)>>,
     drain_at: usize,
     doubt: Option<Doubt>,
 }
@@ -318,12 +325,34 @@ impl Replay {
         }
         self.book.write().show(found.position, found.hash, entries?);
         self.ahead.shown();
-        if self.book.read().waiting() >= self.drain_at
-            && let Err(error) = self.drain.drain()
-        {
-            self.doubt = Some(error.to_string());
+        if self.book.read().waiting() >= self.drain_at {
+            self.drain = self.settle();
+            self.draining = self.drain.take().map(|mut drain| {
+                thread::spawn(move || {
+                    let drained = drain.drain();
+                    (drain, drained)
+                })
+            });
         }
         Ok(())
+    }
+
+    /// Waits until what is being written is in sled.
+    fn settle(&mut self) -> Option<Drain> {
+        let Some(draining) = self.draining.take() else {
+            return self.drain.take();
+        };
+        match draining.join() {
+            Ok((drain, Ok(()))) => Some(drain),
+            Ok((drain, Err(error))) => {
+                self.doubt = Some(error.to_string());
+                Some(drain)
+            }
+            Err(_) => {
+                self.doubt = Some("the drain panicked".to_owned());
+                None
+            }
+        }
     }
 
     /// A frame that the views have.
@@ -361,10 +390,18 @@ impl Replay {
         }
     }
 
+    /// What to say of a record that does not follow: that it is damaged is only known where all before it was read.
+    fn unfit(&mut self, what: String) -> String {
+        if self.mark.seq > 0 {
+            self.doubt = Some(format!("the journal does not follow from them: {what}"));
+        }
+        what
+    }
+
     fn entry(&mut self, seq: u64, bytes: &[u8]) -> Result<Entry, String> {
         let record = Record::decode(seq, bytes)?;
         if record.millis < self.mark.millis {
-            return Err(format!("record {seq} is older than the one before it"));
+            return Err(self.unfit(format!("record {seq} is older than the one before it")));
         }
         self.mark.millis = record.millis;
         let book = Arc::clone(&self.book);
@@ -381,7 +418,7 @@ impl Replay {
             self.doubt = unreadable;
             return Err("the views cannot be read".to_owned());
         }
-        let done = applied.map_err(|error| format!("record {seq}: {error}"))?;
+        let done = applied.map_err(|error| self.unfit(format!("record {seq}: {error}")))?;
         let log = self.ahead.organisation().audit.log;
         let mut heads = Vec::with_capacity(record.leaves.len());
         let mut leaves = Vec::with_capacity(record.leaves.len());

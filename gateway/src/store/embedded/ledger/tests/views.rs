@@ -7,10 +7,13 @@ use std::time::Duration;
 use super::*;
 use crate::domain::State;
 
+mod harms;
+
 /// Drains and files so small that everything happens in a test.
 fn small(io: Arc<TestIo>) -> How {
     How {
         bounds: Bounds {
+            rest: Duration::from_millis(50),
             drain_at: 8,
             full_at: 1_000_000,
             deadline: Duration::from_millis(50),
