@@ -12,7 +12,8 @@ use sealpost_tests::faults::world::World;
 use sealpost_tests::faults::{Outcome, Verdict, inject, kill, power};
 use sealpost_tests::results::{self, Batch, Place};
 
-const USAGE: &str = "soak --fault kill|power|enospc|eio --rounds N --seed S --results FILE [--folder DIR]";
+const USAGE: &str =
+    "soak --fault kill|power|enospc|eio --rounds N --seed S --results FILE [--folder DIR] [--only TEXT]";
 
 /// What to run.
 struct Options {
@@ -21,6 +22,8 @@ struct Options {
     seed: u64,
     results: PathBuf,
     folder: PathBuf,
+    /// Of the calls that can fail, those whose description contains this, to repeat one: `pwrite64 3 on data/journal`.
+    only: String,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn options() -> Outcome<Options> {
         seed: 1,
         results: PathBuf::from("tests/soak/results.jsonl"),
         folder: std::env::temp_dir(),
+        only: String::new(),
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -52,6 +56,7 @@ fn options() -> Outcome<Options> {
             "--seed" => options.seed = number()?,
             "--results" => options.results = PathBuf::from(value),
             "--folder" => options.folder = PathBuf::from(value),
+            "--only" => options.only = value,
             _ => return Err(USAGE.to_owned()),
         }
     }
@@ -86,12 +91,14 @@ fn run(options: &Options) -> Outcome<bool> {
 
 /// Runs them, and says how many there were: of calls that fail, as many as a session makes.
 fn rounds(options: &Options, world: &World) -> Outcome<(u64, Verdict)> {
-    let Options { rounds, seed, .. } = *options;
+    let Options {
+        rounds, seed, ref only, ..
+    } = *options;
     match options.fault.as_str() {
         "kill" => Ok((rounds, kill::run(world, rounds, seed)?)),
         "power" => Ok((rounds, power::run(world, rounds, seed, Syncs::Kept)?)),
-        "enospc" => inject::run(world, Fault::Enospc, 1, seed),
-        "eio" => inject::run(world, Fault::Eio, 1, seed),
+        "enospc" => inject::run(world, Fault::Enospc, 1, only, seed),
+        "eio" => inject::run(world, Fault::Eio, 1, only, seed),
         _ => Err(USAGE.to_owned()),
     }
 }

@@ -53,8 +53,8 @@ pub struct Linked {
     pub at: Micros,
     /// Visitors who asked, answered or not.
     pub asked: u32,
-    /// Openings that were answered.
-    pub opened: Vec<Micros>,
+    /// Visitors who were answered: ids of which one is that of the opening, when.
+    pub opened: Vec<(BTreeSet<OpeningId>, Micros)>,
     /// The first receipt that was answered.
     pub receipt: Option<Micros>,
 }
@@ -93,8 +93,8 @@ pub struct Acks {
     pub revoking: BTreeSet<TransferId>,
     /// Audit logs.
     pub seen: Vec<Seen>,
-    /// Openings that were asked for, answered or not.
-    pub asked: BTreeMap<TransferId, u32>,
+    /// Ids that were drawn to ask for openings, answered or not, and whatever else was drawn meanwhile.
+    pub asked: BTreeMap<TransferId, BTreeSet<OpeningId>>,
     /// Transfers that were begun, answered or not.
     pub begun: BTreeSet<TransferId>,
     /// Digests of all files that were ever given to a client to send.
@@ -115,7 +115,7 @@ impl Acks {
         acks.revoked.retain(|_, at| *at < moment);
         acks.links.retain(|_, linked| linked.at < moment);
         for linked in acks.links.values_mut() {
-            linked.opened.retain(|at| *at < moment);
+            linked.opened.retain(|(_, at)| *at < moment);
             linked.receipt = linked.receipt.filter(|at| *at < moment);
         }
         acks.seen.retain(|seen| seen.at < moment);
@@ -147,8 +147,8 @@ impl Acks {
     }
 
     /// Notes that an opening is about to be asked for.
-    pub fn ask(&mut self, transfer: TransferId) {
-        *self.asked.entry(transfer).or_default() += 1;
+    pub fn ask(&mut self, transfer: TransferId, opening: OpeningId) {
+        self.asked.entry(transfer).or_default().insert(opening);
     }
 
     /// Notes an opening that was answered.

@@ -8,12 +8,13 @@ use sealpost_client::transfers::List;
 use sealpost_client::{Session, audit};
 use sealpost_proto::api::{OpenRequest, TransferState, TransferSummary};
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
-use sealpost_proto::log::{EventType, Leaf, LeafOutcome};
+use sealpost_proto::log::Leaf;
 use sealpost_proto::tree::{Tree, leaf_hash};
 
-use super::acks::{Account, Acks, Sealed};
+use super::acks::{Account, Acks, Sealed, now};
 use super::dice::Dice;
 use super::links;
+use super::openings::{self, Openings};
 use super::workload::{adopt, shredded, whole};
 use super::world::World;
 use super::{Outcome, Verdict, failed};
@@ -85,15 +86,15 @@ impl Checker {
             let is_there = sent.contains_key(id) && inbox.contains_key(id);
             verdict.acknowledged(is_there, || format!("the seal of {id}"));
         }
-        let opened = openings_in(&log.leaves);
+        let openings = openings::check(&acks, &log.leaves, verdict);
         for (id, summary) in &inbox {
             if !acks.begun.contains(id) && !acks.sealed.contains_key(id) {
                 verdict.wrong(format!("nobody sent {id}"));
             }
-            check_counts(&acks, summary, opened.get(id).copied().unwrap_or(0), verdict);
+            check_counts(&acks, summary, openings.count(id), verdict);
         }
         for summary in some(inbox.values(), depth.opened, dice) {
-            self.open(account, &acks, summary, verdict).await;
+            self.open(account, &acks, summary, &openings, verdict).await;
         }
         let visited = some(acks.links.keys().copied(), depth.visited, dice);
         let visits = links::check(&self.desk, account, &sent, &log.leaves, &visited, verdict);
@@ -139,7 +140,14 @@ impl Checker {
     }
 
     /// Opens a transfer, compares every byte, and tries to open it once more than is allowed.
-    async fn open(&mut self, account: &Account, acks: &Acks, summary: &TransferSummary, verdict: &mut Verdict) {
+    async fn open(
+        &mut self,
+        account: &Account,
+        acks: &Acks,
+        summary: &TransferSummary,
+        openings: &Openings,
+        verdict: &mut Verdict,
+    ) {
         let id = summary.transfer;
         let known = acks.sealed.get(&id);
         let Ok(hh) = hh_of(summary) else {
@@ -165,8 +173,7 @@ impl Checker {
                 }
             }
             TransferState::Revoked if acks.revoking.contains(&id) => return,
-            // All receipts came: that there is none is what used up means.
-            TransferState::Used if acks.opened(&id) > 0 || acks.asked.contains_key(&id) => {}
+            TransferState::Used if openings.is_used_up(&id, summary.openings, now() / 1000) => {}
             state => verdict.wrong(format!("{id} is {state:?}, and nobody did that")),
         }
         self.exceed(account, id, hh, verdict).await;
@@ -209,7 +216,7 @@ impl Checker {
             .map_or(0, |recipient| recipient.openings_used);
         for _ in used..=limit {
             let opening = OpeningId::from_bytes(self.provider.env.draw());
-            account.lock().ask(id);
+            account.lock().ask(id, opening);
             if self.provider.api.open(&id, &OpenRequest { hh, opening }).await.is_ok() {
                 account.lock().open(id, opening);
             }
@@ -240,15 +247,7 @@ fn check_counts(acks: &Acks, summary: &TransferSummary, logged: u32, verdict: &m
         verdict.wrong(format!("{id} has no recipient"));
         return;
     };
-    let (used, opened) = (recipient.openings_used, acks.opened(&id));
-    for n in 1..=opened {
-        verdict.acknowledged(n <= used, || {
-            format!("an opening of {id}: {opened} were answered, {used} are counted")
-        });
-    }
-    if used > acks.asked.get(&id).copied().unwrap_or(0) {
-        verdict.doubled(format!("{used} openings of {id} are counted, and fewer were asked for"));
-    }
+    let used = recipient.openings_used;
     if summary.openings.is_some_and(|limit| used > limit || logged > limit) {
         verdict.doubled(format!("{id} was opened {used} times, more than allowed"));
     }
@@ -296,17 +295,6 @@ fn check_log(acks: &Acks, leaves: &[Leaf], verdict: &mut Verdict) -> Outcome {
         });
     }
     Ok(())
-}
-
-fn openings_in(leaves: &[Leaf]) -> BTreeMap<TransferId, u32> {
-    let mut opened = BTreeMap::new();
-    let openings = leaves
-        .iter()
-        .filter(|leaf| leaf.event == EventType::TransferOpened && leaf.outcome == LeafOutcome::Ok);
-    for id in openings.filter_map(|leaf| leaf.object.id.parse::<TransferId>().ok()) {
-        *opened.entry(id).or_default() += 1;
-    }
-    opened
 }
 
 fn hh_of(summary: &TransferSummary) -> Outcome<Hash> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use sealpost_client::records::ReceivedRecord;
 use sealpost_client::transfers::List;
 use sealpost_proto::id::{Hash, TransferId};
 use serde_json::Value;
@@ -220,12 +221,12 @@ impl<'a> Life<'a> {
         let target = place.join("received");
         std::fs::create_dir_all(&target).map_err(failed("a folder"))?;
         let (id, into) = (transfer.to_string(), target.to_string_lossy().into_owned());
-        self.account.lock().ask(transfer);
         insist(
             &self.world.provider,
             &["--json", "receive", &id, "--into", &into],
             &mut self.dice,
         )?;
+        self.remember_received(transfer)?;
         // A command that was killed after its work was done leaves its receipt to the next one.
         ask(&self.world.provider, &["--json", "inbox"])?;
         let digest = self
@@ -256,6 +257,19 @@ impl<'a> Life<'a> {
         verdict.acknowledged(is_receipted, || format!("the receipt of {id}"));
         self.account.lock().receipt(transfer);
         Ok(verdict)
+    }
+
+    /// Takes into the account the one opening that `receive` made, however often it was killed, as it remembers it itself.
+    fn remember_received(&self, transfer: TransferId) -> Outcome {
+        let provider = &self.world.provider;
+        let session = provider.resume(provider.person.home())?;
+        let mut acks = self.account.lock();
+        let hh = acks.sealed.get(&transfer).map(|sealed| sealed.hh).ok_or("no such seal")?;
+        let record = ReceivedRecord::get(&session.state, &hh).map_err(failed("a record"))?;
+        let record = record.ok_or("`receive` remembers nothing")?;
+        acks.ask(transfer, record.opening);
+        acks.open(transfer, record.opening);
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use sealpost_proto::link::Link;
 use sealpost_proto::log::{EventType, Leaf, LeafOutcome};
 
 use super::acks::{Account, Acks, Linked, now};
+use super::asking::asking;
 use super::dice::Dice;
 use super::workload::{Work, digest_of, sent};
 use super::{Outcome, Verdict, failed};
@@ -113,12 +114,13 @@ impl<'a> Visitor<'a> {
     async fn open(&mut self) -> Outcome<Visit> {
         let (link, words) = (self.linked.link.clone(), &self.linked.words);
         let door = Door::knock(link, Some(self.at.account.at.pin), self.at.env.clone()).await;
-        let visit = door.map_err(failed("a link"))?.open(words, &self.folder).await;
+        let door = door.map_err(failed("a link"))?;
+        let (visit, drawn) = asking(self.account, self.transfer, door.open(words, &self.folder)).await;
         let visit = visit.map_err(failed("a link"))?;
         if !std::mem::replace(&mut self.is_counted, true)
             && let Some(linked) = self.account.lock().links.get_mut(&self.transfer)
         {
-            linked.opened.push(now());
+            linked.opened.push((drawn, now()));
         }
         Ok(visit)
     }
@@ -175,12 +177,7 @@ fn check_counts(acks: &Acks, linked: &Linked, summary: &TransferSummary, logged:
         verdict.lost(format!("the link of {id}"));
         return;
     };
-    let (used, opened) = (known.openings_used, opened(linked));
-    for n in 1..=opened {
-        verdict.acknowledged(n <= used, || {
-            format!("an opening of the link of {id}: {opened} were answered, {used} are counted")
-        });
-    }
+    let used = known.openings_used;
     if used > linked.asked {
         let asked = linked.asked;
         verdict.doubled(format!(

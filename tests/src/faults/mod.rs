@@ -11,6 +11,7 @@
 //! It links the client as a library, so that thousands of rounds do not each open a key file; hence the feature `faults`.
 
 pub mod acks;
+pub mod asking;
 pub mod check;
 pub mod dice;
 pub mod disk;
@@ -18,6 +19,8 @@ pub mod engines;
 pub mod inject;
 pub mod kill;
 pub mod links;
+pub mod openings;
+pub mod parts;
 pub mod power;
 pub mod process;
 pub mod strace;

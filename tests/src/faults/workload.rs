@@ -18,12 +18,13 @@ use sealpost_proto::crypto::sha256;
 use sealpost_proto::encoding::hex;
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
 use sealpost_proto::log::{EventType, Leaf};
-use sealpost_proto::sealed::{LeafHasher, PayloadLayout};
-use sealpost_proto::tree::tree_head;
+use sealpost_proto::sealed::PayloadLayout;
 
 use super::acks::{Account, Sealed, Seen, now};
+use super::asking::asking;
 use super::dice::Dice;
 use super::links;
+use super::parts;
 use super::world::World;
 use super::{Outcome, failed};
 
@@ -244,9 +245,7 @@ async fn stored_part(session: &Session, place: &mut Place) -> Outcome {
 pub async fn store_part(session: &Session, dice: &mut Dice, account: &Account) -> Outcome<TransferId> {
     let layout = PayloadLayout::for_total(80_000 + dice.below(100_000)).ok_or("a layout")?;
     let bytes = dice.bytes(usize::try_from(layout.stored_len()).unwrap_or(0));
-    let mut hasher = LeafHasher::new();
-    hasher.update(&bytes);
-    let root = Hash::from_bytes(tree_head(&hasher.finish()));
+    let root = parts::root_of(&bytes);
     let transfer = TransferId::from_bytes(session.env.draw());
     account.lock().begun.insert(transfer);
     let announce = AnnounceRequest {
@@ -321,7 +320,7 @@ async fn reception(session: &mut Session, place: &mut Place) -> Outcome {
     };
     if place.dice.percent(40) {
         let opening = OpeningId::from_bytes(session.env.draw());
-        place.account.lock().ask(transfer);
+        place.account.lock().ask(transfer, opening);
         let opened = session.api.open(&transfer, &OpenRequest { hh, opening }).await;
         opened.map_err(failed("opening"))?;
         place.account.lock().open(transfer, opening);
@@ -351,8 +350,8 @@ pub async fn whole(session: &mut Session, account: &Account, id: TransferId, aga
         again,
         keep_sealed: None,
     };
-    account.lock().ask(id);
-    let received = receive::receive(session, &summary, &options, Arc::new(Silent)).await;
+    let receiving = receive::receive(session, &summary, &options, Arc::new(Silent));
+    let (received, _) = asking(account, id, receiving).await;
     let received = received.map_err(failed("receiving"))?;
     let digest = received.files.first().map(|file| digest_of(&file.path)).transpose()?;
     let hh = {

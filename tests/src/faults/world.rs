@@ -7,12 +7,12 @@ use std::sync::Arc;
 use sealpost_client::account::Account;
 use sealpost_client::api::Api;
 use sealpost_client::directory::DirectoryMirror;
-use sealpost_client::{Env, Home, Session};
+use sealpost_client::{Home, Session};
 use sealpost_proto::id::Address;
 use tempfile::TempDir;
 
 use super::process::{Process, Start, free_port};
-use super::{Outcome, failed};
+use super::{Outcome, asking, failed};
 use crate::organisation::Organisation;
 use crate::person::Person;
 
@@ -137,7 +137,7 @@ impl Party {
     /// # Errors
     /// A sentence.
     pub fn resume(&self, home: &Path) -> Outcome<Session> {
-        let (home, env, account) = (Home::new(home), Env::system(), self.account.clone());
+        let (home, env, account) = (Home::new(home), asking::env(), self.account.clone());
         let mirror = DirectoryMirror::load(&home, &account).map_err(failed("a mirror"))?;
         let api = Api::new(account.at.clone(), account.device.clone(), env.clone()).map_err(failed("TLS"))?;
         api.set_seen(mirror.size(), mirror.head());

@@ -35,14 +35,14 @@ fn a_disk_that_lies_about_syncs_is_found_out() {
 
 #[test]
 fn a_full_disk_refuses_and_goes_on() {
-    let (rounds, verdict) = inject::run(&world(4), Fault::Enospc, THINNED, 4).expect("rounds");
+    let (rounds, verdict) = inject::run(&world(4), Fault::Enospc, THINNED, "", 4).expect("rounds");
     assert!(rounds > 0, "no call failed");
     assert_clean(&verdict);
 }
 
 #[test]
 fn a_failing_disk_ends_the_gateway_and_loses_nothing() {
-    let (rounds, verdict) = inject::run(&world(5), Fault::Eio, THINNED, 5).expect("rounds");
+    let (rounds, verdict) = inject::run(&world(5), Fault::Eio, THINNED, "", 5).expect("rounds");
     assert!(rounds > 0, "no call failed");
     assert_clean(&verdict);
 }
