@@ -3,7 +3,7 @@
 //! The order of the checks is that of every recipient (security.md 3.8), and so is the code. What differs: nobody vouches for the
 //! visitor, and the sender's chain is verified up to the organisation that the link names, if it names one; else it comes from
 //! whoever gave the words. Key and opening are kept, sealed under words and secret, until the receipt has gone, so that a second try
-//! after a crash continues the same opening and is not counted.
+//! after a crash continues the same opening and is not counted; what is staged is kept beside them until the files are in place.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::home::State;
 use crate::progress::Progress;
-use crate::receive::{Place, ReceivedFile, Receiver, fetch_and_place, files_at};
+use crate::receive::{ReceivedFile, Receiver, Visiting, files_at, is_over};
 use crate::records::KeptSecret;
 use crate::verify::{self, Accepted};
 
@@ -190,11 +190,19 @@ impl Door {
                 guest.forget()?;
                 // It ends by its receipt, or it lapses.
                 match guest.kept.placed.take() {
-                    Some(folder) => Err(Error::AlreadySaved(folder)),
+                    Some(folder) => {
+                        guest.staged().discard()?;
+                        Err(Error::AlreadySaved(folder))
+                    }
                     None => self.come(keys, state, name).await,
                 }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                if is_over(&error) {
+                    guest.staged().discard()?;
+                }
+                Err(error.into())
+            }
         }
     }
 
@@ -332,6 +340,15 @@ impl Guest {
         self.state.remove(VISITS, &self.name)
     }
 
+    /// Where the state of saving is.
+    fn staged(&self) -> Visiting<'_> {
+        Visiting {
+            state: &self.state,
+            name: &self.name,
+            env: &self.env,
+        }
+    }
+
     async fn redeem(&self, link: &Link, keys: &LinkKeys) -> Result<LinkRedeemResponse, ApiError> {
         let request = LinkRedeemRequest {
             link: link.link_id(),
@@ -358,6 +375,7 @@ impl Guest {
     /// The person is told in any case; the sender only if the gateway takes the receipt.
     async fn reject(&self, error: Error) -> Error {
         if let Error::Rejected(reason) = &error {
+            let _ = self.staged().discard();
             let _ = self.post_receipt(Some(*reason)).await;
         }
         error
@@ -366,6 +384,7 @@ impl Guest {
     /// The files were put in place by an earlier run; what is missing is the receipt.
     async fn finish_earlier(mut self) -> Result<Error, Error> {
         self.post_receipt(None).await?;
+        self.staged().discard()?;
         self.forget()?;
         let folder = self.kept.placed.take().unwrap_or_default();
         Ok(Error::AlreadySaved(folder))
@@ -382,25 +401,30 @@ impl Visit {
     /// Fetches and verifies everything, gives the files their names in `target`, and posts the receipt.
     ///
     /// # Errors
-    /// [`Error`]; nothing is left in `target` then.
+    /// [`Error`]; what is staged in `target` then is gone on with by the next try, except of a transfer that failed a check.
     pub async fn save(self, target: &Path, progress: Arc<dyn Progress>) -> Result<Saved, Error> {
-        let Self { opener, mut guest, .. } = self;
-        let place = Place {
-            target,
-            keep_sealed: None,
-        };
-        let (opener, paths) = match fetch_and_place(&guest.api, opener, place, progress).await {
+        let Self {
+            opener,
+            manifest,
+            mut guest,
+            ..
+        } = self;
+        let opening = guest.kept.opening;
+        let visiting = guest.staged();
+        let (paths, staged) = match visiting.save(&guest.api, opener, opening, target, progress).await {
             Ok(placed) => placed,
             Err(error) => return Err(guest.reject(error).await),
         };
         guest.kept.placed = Some(target.to_owned());
         guest.keep()?;
+        // In this order a crash costs neither: without both, the next try would save everything again.
+        staged.remove()?;
         let is_receipted = guest.post_receipt(None).await.is_ok();
         if is_receipted {
             guest.forget()?;
         }
         Ok(Saved {
-            files: files_at(opener.manifest(), paths),
+            files: files_at(&manifest, paths),
             is_receipted,
         })
     }

@@ -12,7 +12,7 @@ use super::recorder::Recorder;
 use super::staging::Staging;
 use super::state::{Placing, Receiving, ReceivingRecord, Staged};
 use crate::api::Api;
-use crate::buffers::BufferPool;
+use crate::buffers::{BufferPool, PooledBuffer};
 use crate::env::Env;
 use crate::error::Error;
 use crate::progress::Progress;
@@ -40,28 +40,17 @@ pub(crate) struct Fetched {
     pub(crate) paths: Vec<PathBuf>,
     /// Stored bytes that were not fetched again.
     pub(crate) kept_bytes: u64,
-    /// The state that is to be ended, of a receive that can be resumed.
-    pub(crate) receiving: Option<Receiving>,
+    /// The state, which is to be ended.
+    pub(crate) receiving: Receiving,
 }
 
-/// Fetches the payload of an opened transfer, verifies all of it, and only then gives the files their names. What is interrupted is
-/// lost.
+/// Fetches the payload of an opened transfer, verifies all of it, and only then gives the files their names. Goes on from what is staged
+/// already, and writes down how far it comes.
 pub(crate) async fn fetch_and_place(
     api: &Arc<Api>,
     opener: Opener,
     place: Place<'_>,
-    progress: Arc<dyn Progress>,
-) -> Result<(Opener, Vec<PathBuf>), Error> {
-    let fetched = fetch_resumably(api, opener, place, None, progress).await?;
-    Ok((fetched.opener, fetched.paths))
-}
-
-/// The same, going on from what is staged already and writing down how far it comes.
-pub(crate) async fn fetch_resumably(
-    api: &Arc<Api>,
-    opener: Opener,
-    place: Place<'_>,
-    resumable: Option<Resumable>,
+    resumable: Resumable,
     progress: Arc<dyn Progress>,
 ) -> Result<Fetched, Error> {
     let envelope = opener.envelope().envelope();
@@ -71,7 +60,7 @@ pub(crate) async fn fetch_resumably(
     let leaf_list = persist(&*progress, || api.leaf_list(&transfer, leaves_len)).await?;
     let keep = place.keep_sealed;
     // The container needs the stored bytes of every part, and staging holds none.
-    let is_kept = resumable.is_some() && keep.is_none();
+    let is_kept = keep.is_none();
     let staging = Staging::create(place.target, &transfer, is_kept)?;
     let container = keep.map(|keep| ContainerWriter::create(keep, envelope)).transpose()?;
     progress.start(layout.stored_len());
@@ -82,11 +71,10 @@ pub(crate) async fn fetch_resumably(
         leaf_list,
         staging,
         container,
-        resumable,
         is_kept,
         progress: Arc::clone(&progress),
     };
-    let worker = tokio::task::spawn_blocking(move || work.run(begin, taken));
+    let worker = tokio::task::spawn_blocking(move || work.run(resumable, begin, taken));
     let fetching = Fetching {
         api: Arc::clone(api),
         transfer,
@@ -108,13 +96,17 @@ pub(crate) async fn fetch_resumably(
     unpacked
 }
 
+/// Where the first part that is to be fetched is told.
+type Begin = tokio::sync::oneshot::Sender<u64>;
+/// Where the parts come from, in order.
+type Taken = tokio::sync::mpsc::Receiver<PooledBuffer>;
+
 /// What the blocking thread does.
 struct Work {
     opener: Opener,
     leaf_list: Vec<u8>,
     staging: Staging,
     container: Option<ContainerWriter>,
-    resumable: Option<Resumable>,
     /// Whether what is staged is kept after an interruption.
     is_kept: bool,
     progress: Arc<dyn Progress>,
@@ -122,22 +114,29 @@ struct Work {
 
 impl Work {
     /// Tells `begin` the first part that is to be fetched, takes it and the others, and places the files.
-    fn run(
-        mut self,
-        begin: tokio::sync::oneshot::Sender<u64>,
-        taken: tokio::sync::mpsc::Receiver<crate::buffers::PooledBuffer>,
-    ) -> Result<Fetched, Error> {
-        let opener = &self.opener;
-        let payload = opener.payload(&self.leaf_list)?;
+    fn run(mut self, resumable: Resumable, begin: Begin, taken: Taken) -> Result<Fetched, Error> {
+        let Resumable { receiving, staged, env } = resumable;
+        let recorder = Recorder::start(receiving, self.staging.folder(), env.clone(), self.is_kept);
+        let unpacked = self.unpack(&staged, &recorder, begin, taken);
+        if matches!(unpacked, Err(Error::Rejected(_))) {
+            self.staging.discard();
+        }
+        let recorded = recorder.finish();
+        let kept_bytes = unpacked?;
+        self.finish_staged()?;
+        self.place(staged.placing.as_deref(), kept_bytes, recorded?, &env)
+    }
+
+    /// Verifies and stages everything that is not staged yet. Returns how many stored bytes were.
+    fn unpack(&mut self, staged: &Staged, recorder: &Recorder, begin: Begin, taken: Taken) -> Result<u64, Error> {
+        let manifest = self.opener.manifest();
+        let payload = self.opener.payload(&self.leaf_list)?;
         let layout = *payload.layout();
-        let mut unpacker = Unpacker::new(opener.manifest(), &layout);
-        let staged = self.resumable.as_ref().filter(|_| self.is_kept);
-        let first = match staged {
-            Some(resumable) => {
-                let parts = &resumable.staged.parts;
-                self.staging.restore(opener.manifest(), &layout, parts, &mut unpacker)?
-            }
-            None => 0,
+        let mut unpacker = Unpacker::new(manifest, &layout);
+        let first = if self.is_kept {
+            self.staging.restore(manifest, &layout, &staged.parts, &mut unpacker)?
+        } else {
+            0
         };
         let kept_bytes = layout
             .part_range(first)
@@ -145,47 +144,46 @@ impl Work {
         self.progress.advance(kept_bytes);
         // Whoever waits for it has gone when the command was interrupted.
         let _ = begin.send(first);
-        let (resumable, is_kept) = (self.resumable.take(), self.is_kept);
-        let (earlier, env, recorder) = match resumable {
-            None => (None, None, None),
-            Some(resumable) => {
-                let env = resumable.env.clone();
-                let recorder = Recorder::start(resumable.receiving, self.staging.folder(), resumable.env, is_kept);
-                (resumable.staged.placing, Some(env), Some(recorder))
-            }
-        };
         let unpacking = download::Unpacking {
             payload: &payload,
             unpacker,
             first,
             staging: &mut self.staging,
             container: self.container.as_mut(),
-            recorder: recorder.as_ref(),
+            recorder: Some(recorder),
             progress: &*self.progress,
         };
-        let unpacked = unpacking.run(taken);
-        if matches!(unpacked, Err(Error::Rejected(_))) {
-            self.staging.discard();
-        }
-        let recorded = recorder.map(Recorder::finish).transpose();
-        unpacked?;
-        let mut receiving = recorded?;
-        let files = &opener.manifest().files;
-        self.staging.finish(files)?;
-        if let Some(container) = self.container {
-            container.finish(opener.envelope().envelope(), opener.secrets().share())?;
-        }
+        unpacking.run(taken)?;
+        Ok(kept_bytes)
+    }
+
+    /// Makes everything durable that has been verified.
+    fn finish_staged(&mut self) -> Result<(), Error> {
+        self.staging.finish(&self.opener.manifest().files)?;
+        let Some(container) = self.container.take() else {
+            return Ok(());
+        };
+        container.finish(self.opener.envelope().envelope(), self.opener.secrets().share())
+    }
+
+    /// Gives the files their names, which are written down before the first file gets one.
+    fn place(
+        self,
+        earlier: Option<&Placing>,
+        kept_bytes: u64,
+        mut receiving: Receiving,
+        env: &Env,
+    ) -> Result<Fetched, Error> {
+        let manifest = self.opener.manifest();
         let names = self
             .staging
-            .names(files, earlier.as_ref().map(|placing| placing.names.as_slice()));
-        if let (Some(receiving), Some(env)) = (&mut receiving, &env) {
-            let placing = Placing {
-                manifest: opener.manifest().clone(),
-                names: names.clone(),
-            };
-            receiving.append(&ReceivingRecord::Placing(Box::new(placing)), env)?;
-        }
-        let paths = self.staging.place(files, &names)?;
+            .names(&manifest.files, earlier.map(|placing| placing.names.as_slice()));
+        let placing = Placing {
+            manifest: manifest.clone(),
+            names: names.clone(),
+        };
+        receiving.append(&ReceivingRecord::Placing(Box::new(placing)), env)?;
+        let paths = self.staging.place(&manifest.files, &names)?;
         Ok(Fetched {
             opener: self.opener,
             paths,

@@ -14,6 +14,7 @@ mod staging;
 pub(crate) mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod visit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,11 +26,12 @@ use sealpost_proto::sealed::{Envelope, Header, MAX_BOX_LEN, Reason, Seal, Verifi
 use sealpost_sealed::{FAST, Manifest, OpenWith, Opener, unwrap_secret};
 use zeroize::Zeroizing;
 
-pub(crate) use fetch::{Place, fetch_and_place};
 pub use keep::{KeepSealed, write_digits};
 pub(crate) use receipts::Receiver;
 pub use receipts::{deliver_receipt, deliver_receipts};
+pub(crate) use resume::is_over;
 pub use resume::{discard, resume};
+pub(crate) use visit::Visiting;
 
 use crate::error::Error;
 use crate::progress::Progress;
@@ -37,7 +39,7 @@ use crate::records::{Progress as Stage, ReceivedRecord};
 use crate::resume::patience::persist;
 use crate::session::Session;
 use crate::verify::{self, Accepted};
-use fetch::Resumable;
+use fetch::{Place, Resumable};
 use state::{Receiving, Staged};
 
 /// How to receive.
@@ -157,8 +159,7 @@ impl Attempt<'_> {
     ) -> Result<Received, Error> {
         let opened = match self.open(&mut receiving, is_resumed, &progress).await {
             Ok(opened) => opened,
-            // Nothing can be made of what is staged, or nothing is staged yet.
-            Err(Error::Api(error)) if resume::is_over(&error) || (error.is_definite_refusal() && !is_resumed) => {
+            Err(Error::Api(error)) if resume::is_end(&error, &staged, is_resumed) => {
                 resume::end(self.session, receiving)?;
                 return Err(error.into());
             }
@@ -221,11 +222,10 @@ impl Attempt<'_> {
             target: &options.target,
             keep_sealed: options.keep_sealed.as_ref(),
         };
-        let fetched = fetch::fetch_resumably(api, opener, place, Some(resumable), progress).await?;
-        let receiving = fetched.receiving.ok_or(Error::Internal("the state of a receive"))?;
+        let fetched = fetch::fetch_and_place(api, opener, place, resumable, progress).await?;
         let manifest = fetched.opener.manifest();
         let received = self.received(manifest, accepted, fetched.paths, fetched.kept_bytes);
-        Ok((received, receiving))
+        Ok((received, fetched.receiving))
     }
 
     /// Audience, time, seal, sender, stanzas; own stanza, share, commitment, manifest.

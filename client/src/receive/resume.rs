@@ -45,7 +45,7 @@ pub async fn resume(session: &Session, hh: &Hash, progress: Arc<dyn Progress>) -
 /// # Errors
 /// [`Error`].
 pub fn discard(session: &Session, hh: &Hash) -> Result<(), Error> {
-    match state::open(&session.state, hh)? {
+    match state::open(&session.state, &hh.to_string())? {
         Some((Found::Free(receiving), _)) => end(session, receiving),
         Some((Found::Busy(head), _)) => Err(Error::Busy(head.transfer)),
         None => Ok(()),
@@ -66,11 +66,8 @@ pub(super) fn state_for(
     options: &Options,
     earlier: Option<&ReceivedRecord>,
 ) -> Result<(Receiving, Staged), Error> {
-    let head = |opening| {
-        ReceivingHead::new(transfer, hh, opening, options, session.env.now())
-            .ok_or_else(|| Error::Input("The folder for the files has a name that cannot be written down.".to_owned()))
-    };
-    let opening = match state::open(&session.state, &hh)? {
+    let head = |opening| ReceivingHead::new(transfer, hh, opening, options, session.env.now());
+    let opening = match state::open(&session.state, &hh.to_string())? {
         Some((Found::Busy(_), _)) => return Err(Error::Busy(transfer)),
         Some((Found::Free(receiving), staged)) => {
             let opening = receiving.head.opening;
@@ -85,7 +82,7 @@ pub(super) fn state_for(
             .map(|record| record.opening),
     };
     let opening = opening.unwrap_or_else(|| OpeningId::from_bytes(session.env.draw()));
-    let receiving = state::begin(&session.state, &session.env, head(opening)?)?;
+    let receiving = state::begin(&session.state, &session.env, &hh.to_string(), head(opening)?)?;
     Ok((receiving, Staged::default()))
 }
 
@@ -137,10 +134,60 @@ pub(super) fn interrupted(error: ApiError) -> Error {
     }
 }
 
+/// Whether nothing is left to go on with after this refusal. What is staged outlives one that passes: a transfer that is held, a gateway
+/// that is busy for more than a minute.
+pub(super) fn is_end(error: &ApiError, staged: &Staged, is_resumed: bool) -> bool {
+    is_over(error) || (error.is_definite_refusal() && staged.is_empty() && !is_resumed)
+}
+
 /// Whether a transfer can never be opened again by this person.
-pub(super) fn is_over(error: &ApiError) -> bool {
+pub(crate) fn is_over(error: &ApiError) -> bool {
     matches!(
         error.kind(),
         Some(ProblemKind::Expired | ProblemKind::Revoked | ProblemKind::LimitReached | ProblemKind::NotFound)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_proto::problem::Problem;
+
+    use super::*;
+
+    fn refused(kind: ProblemKind) -> ApiError {
+        ApiError::Refused {
+            problem: Box::new(Problem::new(kind, "r".to_owned())),
+            local_time: 0,
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn what_is_staged_outlives_a_refusal_that_passes() {
+        let staged = Staged {
+            parts: vec![Hash::from_bytes([1; 32])],
+            placing: None,
+        };
+        for kind in [
+            ProblemKind::Held,
+            ProblemKind::TooManyRequests,
+            ProblemKind::Unconfirmed,
+        ] {
+            assert!(!is_end(&refused(kind), &staged, false), "{kind:?}");
+            assert!(
+                is_end(&refused(kind), &Staged::default(), false),
+                "{kind:?}: nothing is lost"
+            );
+            assert!(
+                !is_end(&refused(kind), &Staged::default(), true),
+                "{kind:?}: it is asked for again"
+            );
+        }
+        for kind in [ProblemKind::Revoked, ProblemKind::Expired, ProblemKind::LimitReached] {
+            assert!(is_end(&refused(kind), &staged, false), "{kind:?}");
+            assert!(is_end(&refused(kind), &staged, true), "{kind:?}");
+        }
+        let away = ApiError::Unreachable("away".to_owned());
+        assert!(!is_end(&away, &Staged::default(), false));
+    }
 }

@@ -4,7 +4,7 @@
 //! stays after an interruption only where somebody keeps a journal of it; what is taken from it then is hashed before it counts.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -44,10 +44,14 @@ impl Staging {
         platform::own_private_dir(&folder).map_err(failed)?;
         let lock_path = folder.join(LOCK);
         let lock = platform::open_private(&lock_path).map_err(failed)?;
-        if lock.try_lock().is_err() {
-            return Err(Error::Input(format!(
-                "Another process is receiving transfer {transfer} into the same folder; wait until it has finished."
-            )));
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Input(format!(
+                    "Another process is receiving transfer {transfer} into the same folder; wait until it has finished."
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::file("lock", &lock_path, error)),
         }
         let staging = Self {
             target: target.to_owned(),

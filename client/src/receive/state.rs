@@ -33,28 +33,27 @@ pub(crate) struct ReceivingHead {
 }
 
 impl ReceivingHead {
-    /// None for paths that this system cannot write down.
+    /// [`Error::Input`] for paths that this system cannot write down.
     pub(crate) fn new(
         transfer: TransferId,
         hh: Hash,
         opening: OpeningId,
         options: &Options,
         begun_at: u64,
-    ) -> Option<Self> {
+    ) -> Result<Self, Error> {
+        let unwritable = || Error::Input("The folder for the files has a name that cannot be written down.".to_owned());
         let bytes = |path: &std::path::Path| {
-            let absolute = std::path::absolute(path).ok()?;
-            platform::path_bytes(&absolute).map(Base64)
+            let absolute = std::path::absolute(path).ok();
+            let bytes = absolute.and_then(|path| platform::path_bytes(&path));
+            bytes.map(Base64).ok_or_else(unwritable)
         };
         let keep = options.keep_sealed.as_ref();
-        Some(Self {
+        Ok(Self {
             transfer,
             hh,
             opening,
             target: bytes(&options.target)?,
-            keep_sealed: match keep {
-                Some(keep) => Some(bytes(&keep.path)?),
-                None => None,
-            },
+            keep_sealed: keep.map(|keep| bytes(&keep.path)).transpose()?,
             with_share: keep.is_some_and(|keep| keep.with_share),
             again: options.again,
             begun_at,
@@ -121,6 +120,11 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
+    /// Whether nothing would be lost with it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.placing.is_none()
+    }
+
     fn take(&mut self, record: ReceivingRecord) {
         match record {
             ReceivingRecord::Part { number, blake3 } => {
@@ -135,15 +139,14 @@ impl Staged {
     }
 }
 
-/// Keeps a receive from now on.
-pub(crate) fn begin(state: &State, env: &Env, head: ReceivingHead) -> Result<Receiving, Error> {
-    let name = head.hh.to_string();
-    Begun::create(state, env, RECEIVING, &name, head, None::<&ReceivingRecord>)
+/// Keeps a receive from now on, under its header hash or, of a visitor, under the name of link and words.
+pub(crate) fn begin(state: &State, env: &Env, name: &str, head: ReceivingHead) -> Result<Receiving, Error> {
+    Begun::create(state, env, RECEIVING, name, head, None::<&ReceivingRecord>)
 }
 
-/// The unfinished receive of this header hash with what was kept of it.
-pub(crate) fn open(state: &State, hh: &Hash) -> Result<Option<(Found<ReceivingHead>, Staged)>, Error> {
+/// The unfinished receive of this name with what was kept of it.
+pub(crate) fn open(state: &State, name: &str) -> Result<Option<(Found<ReceivingHead>, Staged)>, Error> {
     let mut staged = Staged::default();
-    let found = Begun::open(state, RECEIVING, &hh.to_string(), |record| staged.take(record))?;
+    let found = Begun::open(state, RECEIVING, name, |record| staged.take(record))?;
     Ok(found.map(|found| (found, staged)))
 }

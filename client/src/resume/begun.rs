@@ -95,12 +95,20 @@ impl<H: Serialize + DeserializeOwned> Begun<H> {
             state.remove(kind, name)?;
             return Ok(None);
         };
+        // Whoever had it locked until now may have ended it, or changed the facts.
+        let Some(now) = state.get::<Keyed<H>>(kind, name)? else {
+            return Ok(None);
+        };
+        if now.journal_key != keyed.journal_key {
+            // Ended, and begun anew with another journal, which is not the one that is locked here.
+            return Ok(Some(Found::Busy(now.head)));
+        }
         Ok(Some(Found::Free(Self {
             state: state.clone(),
             kind,
             name: name.to_owned(),
-            key: keyed.journal_key,
-            head: keyed.head,
+            key: now.journal_key,
+            head: now.head,
             journal,
         })))
     }
@@ -173,6 +181,25 @@ mod tests {
         begun.remove().unwrap();
         assert!(open(&state).0.is_none());
         assert_eq!(fs::read_dir(dir.path().join(KIND)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_ends_while_it_is_being_opened_is_not_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let (env, state) = (
+            Env::system(),
+            Home::new(dir.path()).state(&crate::account::tests::account()),
+        );
+        let create = |head: &str| Begun::create(&state, &env, KIND, "a", head.to_owned(), Some(&1_u32)).unwrap();
+        let during = |change: &mut dyn FnMut()| Begun::open(&state, KIND, "a", |_: u32| change()).unwrap();
+        drop(create("head"));
+        // Replaying begins once the journal is locked: by now the other process has removed the record.
+        let ended: Option<Found<String>> = during(&mut || state.remove(KIND, "a").unwrap());
+        assert!(ended.is_none(), "{ended:?}");
+        drop(create("head"));
+        let mut living = None;
+        let anew = during(&mut || living = Some(create("another")));
+        assert!(matches!(anew, Some(Found::Busy(head)) if head == "another"));
     }
 
     #[test]

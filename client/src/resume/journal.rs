@@ -5,7 +5,7 @@
 //! ending the file there. What a crash tore, and anything behind it, is cut off: it is then done once more. The file is locked as
 //! long as a process works on it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -60,8 +60,11 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        if file.try_lock().is_err() {
-            return Ok(None);
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system without locks is no other process.
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let mut journal = Self {
             path: path.to_owned(),
