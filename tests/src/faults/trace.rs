@@ -397,7 +397,7 @@ mod tests {
         let [open, sync, write, vector, last] = ops[..] else {
             panic!("{ops:?}");
         };
-        assert!(matches!(open, Op::Open { at, create: true, truncate: false, .. } if at.path == PathBuf::from("/a")));
+        assert!(matches!(open, Op::Open { at, create: true, truncate: false, .. } if at.path.as_os_str() == "/a"));
         assert_eq!(*sync, Op::Sync(3));
         let (offset, bytes) = (Some(4096), b",\"\0".to_vec());
         assert_eq!(*write, Op::Write { fd: 3, offset, bytes });
