@@ -254,6 +254,9 @@ fn a_receive_that_was_killed_keeps_what_it_had_and_its_only_opening() {
     assert!(journals(&provider, "receiving").is_empty(), "nothing is left of it");
 }
 
+/// Does something to a staged file.
+type Damage<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn what_is_damaged_in_staging_is_fetched_again() {
     let world = World::new();
@@ -261,7 +264,7 @@ fn what_is_damaged_in_staging_is_fetched_again() {
     let bytes = samples::noise(LEN);
     let file = world.file("series.bin", &bytes);
     let staged = |target: &Path, transfer: &str| target.join(format!(".sealpost-{transfer}/0"));
-    let damages: [(&str, &dyn Fn(&Path)); 2] = [
+    let damages: [(&str, Damage<'_>); 2] = [
         ("changed", &|path| {
             let mut staged = fs::read(path).expect("the staged file");
             let at = usize::try_from(PART).expect("small") + 7;
