@@ -122,6 +122,7 @@ impl EmbeddedLedger {
             snapshots: setup.snapshots,
             file_len: how.file_len,
             io: setup.journal.io,
+            verification: Arc::clone(&verification),
         };
         let mark = started.book.read().mark().clone();
         let committer = Committer {

@@ -34,6 +34,9 @@ const SAMPLE: u64 = 256;
 /// Entries that are written to sled at once while a snapshot is loaded.
 const LOADED_AT_ONCE: usize = 512 * 1024;
 
+/// What is said of a frame that once stood in a file with another number.
+const FILES_MISSING: &str = "a file before it is missing or does not belong here";
+
 /// Where everything is, and how it is opened.
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
@@ -239,6 +242,9 @@ fn replay(setup: &Setup, files: &[FileHead], base: Base) -> Result<Result<Starte
     let mark = base.mark;
     let first = files.get(from);
     let is_here = first.is_some_and(|first| (first.first_seq, first.continues) == (mark.seq + 1, mark.frame));
+    if let (Some(first), true) = (first, is_here && from.checked_sub(1) != usize::try_from(mark.file).ok()) {
+        return Ok(Err(OpenError::corrupt(&first.path, 0, FILES_MISSING)));
+    }
     let overlay = Overlay::over(mark.clone(), base.organisation, base.usage);
     let ahead = Ahead::of(Arc::clone(overlay.organisation()));
     let book = Arc::new(Book::new(overlay, base.shelf));
@@ -359,6 +365,9 @@ impl Replay {
     fn pass(&mut self, found: &Found<'_>) -> Result<(), String> {
         if found.last_seq() == self.mark.seq {
             self.is_confirmed = found.hash == self.mark.frame;
+            if self.is_confirmed && found.position.file != self.mark.file {
+                return Err(FILES_MISSING.to_owned());
+            }
         }
         let Some(sample) = self
             .sample

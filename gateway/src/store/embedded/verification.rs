@@ -39,13 +39,18 @@ impl Verification {
         if is_ending.load(Ordering::Relaxed) {
             return;
         }
-        let state = match verified {
-            Ok(()) => VerificationState::Verified,
-            Err(error) => {
-                tracing::error!(%error, "the full verification of the journal failed");
-                VerificationState::Failed(error.to_string())
-            }
-        };
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        if let Err(error) = verified {
+            return fail(&self.state, &error);
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == VerificationState::Running {
+            *state = VerificationState::Verified;
+        }
     }
+}
+
+/// Tells that the journal is damaged, whoever found it. Only another start may find it whole.
+pub(super) fn fail(state: &Mutex<VerificationState>, error: &dyn std::error::Error) {
+    tracing::error!(%error, "the journal is not what was written");
+    *state.lock().unwrap_or_else(PoisonError::into_inner) = VerificationState::Failed(error.to_string());
 }

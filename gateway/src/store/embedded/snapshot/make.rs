@@ -77,16 +77,14 @@ pub(super) fn make(
     }
     let now = gathered.mark.millis / 1000;
     while let Some(piece) = old.as_mut().map(Reader::next).transpose()?.flatten() {
-        if is_ending.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
+        go_on(is_ending)?;
         match piece {
             Piece::Aggregate(bytes) => gathered.carry(&bytes, &reader, now, &mut writer)?,
             Piece::Entry(name, _) if name.first() == Some(&keys::ORGANISATION) => {}
             Piece::Entry(name, value) => gathered.carry_entry(&name, &value, &mut writer)?,
         }
     }
-    gathered.finish(&reader, now, &mut writer)?;
+    gathered.finish(&reader, now, is_ending, &mut writer)?;
     let seq = gathered.mark.seq;
     writer.finish(&target(seq))?;
     Ok(seq)
@@ -157,6 +155,7 @@ impl Gathered {
         }
         self.mark.seq = found.last_seq();
         self.mark.frame = found.hash;
+        self.mark.file = found.position.file;
         Ok(())
     }
 
@@ -188,10 +187,17 @@ impl Gathered {
     }
 
     /// Adds what the snapshot before did not have.
-    fn finish(&mut self, journal: &JournalReader, now: u64, writer: &mut Writer) -> io::Result<()> {
+    fn finish(
+        &mut self,
+        journal: &JournalReader,
+        now: u64,
+        is_ending: &AtomicBool,
+        writer: &mut Writer,
+    ) -> io::Result<()> {
         let mut new: Vec<_> = std::mem::take(&mut self.changes).into_iter().collect();
         new.sort_unstable_by_key(|(_, changes)| changes.first().map(|(seq, _)| *seq));
         for (key, changes) in new {
+            go_on(is_ending)?;
             put(key, None, &changes, journal, now, writer)?;
         }
         for (name, hash) in std::mem::take(&mut self.heads) {
@@ -202,6 +208,13 @@ impl Gathered {
         }
         Ok(())
     }
+}
+
+fn go_on(is_ending: &AtomicBool) -> io::Result<()> {
+    if is_ending.load(Ordering::Relaxed) {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    Ok(())
 }
 
 /// Writes an aggregate as it is after these records.

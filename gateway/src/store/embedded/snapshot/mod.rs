@@ -16,6 +16,7 @@ mod make;
 mod worker;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub(super) use self::format::{Piece, Reader};
@@ -39,13 +40,7 @@ pub(super) struct Snapshot {
 /// Snapshots of the journal with these files, newest first. Others are no snapshots of it, or damaged: they are told and passed
 /// over.
 pub(super) fn list(folder: &Path, files: &[FileHead]) -> Result<Vec<Snapshot>, OpenError> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(OpenError::io(folder, "listed"))? {
-        let path = entry.map_err(OpenError::io(folder, "listed"))?.path();
-        if path.extension().is_some_and(|extension| extension == EXTENSION) {
-            paths.push(path);
-        }
-    }
+    let mut paths = named(folder).map_err(OpenError::io(folder, "listed"))?;
     paths.sort();
     let identity = files.first().map(|file| file.continues).unwrap_or_default();
     let read = |path: PathBuf| {
@@ -66,6 +61,19 @@ pub(super) fn list(folder: &Path, files: &[FileHead]) -> Result<Vec<Snapshot>, O
         })
     };
     Ok(paths.into_iter().rev().filter_map(read).collect())
+}
+
+/// Files with names of snapshots, in no order.
+fn named(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let seq = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        if seq.is_some_and(|seq| path == path_of(folder, seq)) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
 }
 
 fn path_of(folder: &Path, seq: u64) -> PathBuf {

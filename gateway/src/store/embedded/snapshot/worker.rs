@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use super::{list, make, path_of};
+use super::{list, make, named, path_of};
 use crate::store::durable;
 use crate::store::embedded::journal::{self, FileIo};
+use crate::store::embedded::verification::{self, VerificationState};
+use crate::store::open::OpenError;
 
-/// Snapshots that are kept.
+/// Snapshots that are kept; none but good ones.
 const KEPT: usize = 2;
 
 /// What wakes and ends the worker.
@@ -59,6 +61,8 @@ pub(in crate::store::embedded) struct Worker {
     /// Length of a journal file.
     pub(in crate::store::embedded) file_len: u64,
     pub(in crate::store::embedded) io: Arc<dyn FileIo>,
+    /// Where damage of the journal is told that is met here.
+    pub(in crate::store::embedded) verification: Arc<Mutex<VerificationState>>,
 }
 
 impl Worker {
@@ -90,6 +94,10 @@ impl Worker {
         let mut failed = None;
         for before in candidates {
             match self.make(&files, before) {
+                Err(error) if is_of_journal(&error) => {
+                    verification::fail(&self.verification, &error);
+                    return Err(error);
+                }
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     tracing::warn!(%error, "a snapshot cannot be read back; beginning with the one before");
                     failed = Some(error);
@@ -110,15 +118,19 @@ impl Worker {
         make::make(files, before, &unfinished, target, self.signal.is_ending())
     }
 
-    /// Removes all but the newest.
+    /// Removes all but the newest: older ones, and what is none of this journal or damaged.
     fn tidy(&self, files: &[journal::FileHead]) -> io::Result<()> {
-        for old in list(&self.snapshots, files)
-            .map_err(io::Error::other)?
-            .iter()
-            .skip(KEPT)
-        {
-            fs::remove_file(&old.path)?;
+        let good = list(&self.snapshots, files).map_err(io::Error::other)?;
+        for path in named(&self.snapshots)? {
+            if !good.iter().take(KEPT).any(|kept| kept.path == path) {
+                fs::remove_file(&path)?;
+            }
         }
         durable::sync_folder(&self.snapshots)
     }
+}
+
+/// Whether it was the journal that could not be read back, and not a snapshot.
+fn is_of_journal(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|source| source.is::<OpenError>())
 }

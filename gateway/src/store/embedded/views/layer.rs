@@ -18,6 +18,8 @@ pub(in crate::store::embedded) struct Mark {
     pub(in crate::store::embedded) millis: u64,
     /// Hash of the frame that it stands in, which it ends.
     pub(in crate::store::embedded) frame: [u8; 32],
+    /// Number of the journal's file with that frame, from 0.
+    pub(in crate::store::embedded) file: u32,
     /// The audit log.
     pub(in crate::store::embedded) tree: Tree,
     /// The last leaf whose frame was noted.

@@ -87,6 +87,7 @@ impl Overlay {
             }
         }
         self.mark.frame = hash;
+        self.mark.file = frame.file;
     }
 
     fn count(&mut self, step: &Step) {

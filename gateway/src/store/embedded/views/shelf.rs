@@ -49,6 +49,7 @@ pub(in crate::store::embedded) struct Meta {
     pub(in crate::store::embedded) is_clean: bool,
     /// What tells this run of the machine from others, where the system says so.
     pub(in crate::store::embedded) boot: Option<String>,
+    file: u32,
 }
 
 impl Meta {
@@ -70,6 +71,7 @@ impl Meta {
             statements,
             is_clean: false,
             boot,
+            file: mark.file,
         }
     }
 
@@ -84,6 +86,7 @@ impl Meta {
             frame: self.frame,
             tree: Tree::from_edge(self.tree_size, &self.tree_edge)?,
             indexed: self.indexed,
+            file: self.file,
         })
     }
 }
