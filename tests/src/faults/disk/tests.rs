@@ -42,7 +42,9 @@ impl Played {
         for n in 0..400 {
             let target = self.folder.path().join(format!("cut-{n}"));
             let survival = Survival::draw(&mut dice);
-            self.disk.cut(std::slice::from_ref(&target), survival, &mut dice).unwrap();
+            self.disk
+                .cut(std::slice::from_ref(&target), survival, &mut dice)
+                .unwrap();
             let mut files: Vec<_> = fs::read_dir(&target)
                 .unwrap()
                 .map(|entry| entry.unwrap())
