@@ -89,14 +89,15 @@ fn run(options: &Options) -> Outcome<bool> {
     Ok(false)
 }
 
-/// Runs them, and says how many there were: of calls that fail, as many as a session makes.
+/// Runs them, and says how many there were: up to the first kill or power cut that finds a fault, and of calls that fail as many as
+/// a session makes.
 fn rounds(options: &Options, world: &World) -> Outcome<(u64, Verdict)> {
     let Options {
         rounds, seed, ref only, ..
     } = *options;
     match options.fault.as_str() {
-        "kill" => Ok((rounds, kill::run(world, rounds, seed)?)),
-        "power" => Ok((rounds, power::run(world, rounds, seed, Syncs::Kept)?)),
+        "kill" => kill::run(world, rounds, seed),
+        "power" => power::run(world, rounds, seed, Syncs::Kept),
         "enospc" => inject::run(world, Fault::Enospc, 1, only, seed),
         "eio" => inject::run(world, Fault::Eio, 1, only, seed),
         _ => Err(USAGE.to_owned()),

@@ -34,7 +34,11 @@ impl Random for Noting {
         // Outside of `asking` nobody asks for an opening.
         let _ = ASKING.try_with(|asking| {
             let opening = OpeningId::from_bytes(id);
-            asking.drawn.lock().unwrap_or_else(PoisonError::into_inner).insert(opening);
+            asking
+                .drawn
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(opening);
             asking.account.lock().ask(asking.transfer, opening);
         });
     }

@@ -23,13 +23,23 @@ use super::process::{Process, Start};
 use super::strace;
 use super::workload::{Work, revoke, shredded, store_part, transfer_of, whole};
 use super::world::{World, remove};
-use super::{Outcome, Verdict, failed};
+use super::{Outcome, Verdict, failed, parts};
 
 /// Longest wait for the share of a used transfer to be destroyed.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// Most sessions in which a call fails.
 const SESSIONS: usize = 8;
+
+/// Where what is acknowledged lies. Everything else can be made again of it.
+const TRUTH: [&str; 6] = [
+    "data/journal",
+    "data/shares",
+    "data/blobs",
+    "data/tmp",
+    "data/keys",
+    "data-ring",
+];
 
 /// What a call answers instead of doing its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +56,20 @@ impl Fault {
             Self::Enospc => "ENOSPC",
             Self::Eio => "EIO",
         }
+    }
+
+    /// Whether a gateway has to end after this from a call on a path. A sync that failed for any reason is one that nobody can
+    /// repeat: the kernel may have dropped the bytes.
+    fn must_stop(self, call: &str, path: &Path) -> bool {
+        // sled's files are a view that may be thrown away; what fails there is not an answer's business.
+        let is_of_truth = TRUTH.iter().any(|part| path.starts_with(part));
+        let is_failing = self == Self::Eio && !path.starts_with("data/tmp");
+        is_of_truth && (is_sync(call) || is_failing)
+    }
+
+    /// Whether it may. A full disk is no reason.
+    fn may_stop(self, call: &str) -> bool {
+        self == Self::Eio || is_sync(call)
     }
 }
 
@@ -128,6 +152,7 @@ impl Round<'_> {
                     .block_on(checker.check(&ended.account, depth, &mut self.dice));
                 verdict.add(found);
                 gateway.kill()?;
+                parts::check(&folder.join("data"), &ended.account.lock(), &mut verdict);
             }
             Err(error) => verdict.wrong(format!("the gateway does not start afterwards: {error}")),
         }
@@ -223,19 +248,6 @@ impl Round<'_> {
     /// Whether the gateway did what it should at the moment of the fault.
     fn judge(&self, ended: &Ended, verdict: &mut Verdict) {
         let Target { call, path, .. } = self.target;
-        let is_sync = call.contains("sync");
-        // sled's files are a view that may be thrown away; what fails there is not an answer's business.
-        let is_view = ![
-            "data/journal",
-            "data/shares",
-            "data/blobs",
-            "data/tmp",
-            "data/keys",
-            "data-ring",
-        ]
-        .iter()
-        .any(|part| path.starts_with(part));
-        let is_of_journal = path.starts_with("data/journal");
         if let Some(log) = &ended.stopped {
             if log.contains("panicked") {
                 verdict.wrong(format!("the gateway panicked: {log}"));
@@ -243,20 +255,22 @@ impl Round<'_> {
             if !log.contains("sealpost-gateway: ") {
                 verdict.wrong(format!("the gateway ended without a sentence: {log}"));
             }
-            let may_stop = self.fault == Fault::Eio || is_sync || is_of_journal || log.contains("ended at its start");
-            if !may_stop {
+            if !self.fault.may_stop(call) && !log.contains("ended at its start") {
                 verdict.wrong(format!("a full disk ended the gateway: {log}"));
             }
             return;
         }
-        let must_stop = self.fault == Fault::Eio && !is_view && (is_sync || !path.starts_with("data/tmp"));
-        if must_stop {
+        if self.fault.must_stop(call, path) {
             verdict.wrong("the gateway goes on after its disk failed".to_owned());
         }
         if let Err(error) = &ended.works_again {
             verdict.wrong(format!("the gateway does not work again: {error}"));
         }
     }
+}
+
+fn is_sync(call: &str) -> bool {
+    call.contains("sync")
 }
 
 /// How many calls have failed so far.
@@ -359,5 +373,25 @@ impl People {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_sync_of_the_truth_ends_a_gateway_and_a_full_disk_does_not() {
+        let must = |fault: Fault, call, path| fault.must_stop(call, Path::new(path));
+        for fault in [Fault::Enospc, Fault::Eio] {
+            assert!(must(fault, "fdatasync", "data/journal/0"));
+            assert!(must(fault, "fsync", "data/tmp/0"));
+            assert!(!must(fault, "fsync", "data/views/db"));
+            assert!(!must(fault, "pwrite64", "data/tmp/0"));
+            assert!(fault.may_stop("fsync"));
+        }
+        assert!(must(Fault::Eio, "pwrite64", "data/journal/0"));
+        assert!(!must(Fault::Enospc, "fallocate", "data/journal/0"));
+        assert!(!Fault::Enospc.may_stop("fallocate"));
     }
 }

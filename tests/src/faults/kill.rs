@@ -17,7 +17,7 @@ use super::dice::Dice;
 use super::process::Process;
 use super::workload::{Crew, Crowd, LARGE, Work, digest_of, file, transfer_of};
 use super::world::{Party, World, remove};
-use super::{Outcome, Verdict, failed};
+use super::{Outcome, Verdict, failed, parts};
 use crate::binaries;
 
 /// Rounds on one gateway before it begins anew: what has gathered is compared as a whole at the end of each such life.
@@ -39,11 +39,12 @@ const CREW: Crew = Crew {
     large: 2,
 };
 
-/// Runs `rounds` kill rounds from a seed, half of them against the gateway, half against the client.
+/// Runs `rounds` kill rounds from a seed, half of them against the gateway, half against the client, up to the first that finds a
+/// fault, and returns how many there were.
 ///
 /// # Errors
 /// When the harness itself fails. Faults of the product are in the verdict.
-pub fn run(world: &World, rounds: u64, seed: u64) -> Outcome<Verdict> {
+pub fn run(world: &World, rounds: u64, seed: u64) -> Outcome<(u64, Verdict)> {
     let runtime = Runtime::new().map_err(failed("a runtime"))?;
     let dice = Dice::new(seed);
     let mut verdict = Verdict::default();
@@ -55,9 +56,9 @@ pub fn run(world: &World, rounds: u64, seed: u64) -> Outcome<Verdict> {
         if verdict.is_clean() {
             remove(&life.folder)?;
         }
-        done += count;
+        done += life.rounds;
     }
-    Ok(verdict)
+    Ok((done, verdict))
 }
 
 /// One gateway with everything that happened to it.
@@ -138,7 +139,8 @@ impl<'a> Life<'a> {
     async fn check(&mut self, depth: Depth) -> Outcome<Verdict> {
         let place = self.place("check")?;
         let mut checker = Checker::new(self.world, &place)?;
-        let verdict = checker.check(&self.account, depth, &mut self.dice).await;
+        let mut verdict = checker.check(&self.account, depth, &mut self.dice).await;
+        parts::check(&self.folder.join("data"), &self.account.lock(), &mut verdict);
         if verdict.is_clean() {
             remove(&place)?;
         }
@@ -264,7 +266,11 @@ impl<'a> Life<'a> {
         let provider = &self.world.provider;
         let session = provider.resume(provider.person.home())?;
         let mut acks = self.account.lock();
-        let hh = acks.sealed.get(&transfer).map(|sealed| sealed.hh).ok_or("no such seal")?;
+        let hh = acks
+            .sealed
+            .get(&transfer)
+            .map(|sealed| sealed.hh)
+            .ok_or("no such seal")?;
         let record = ReceivedRecord::get(&session.state, &hh).map_err(failed("a record"))?;
         let record = record.ok_or("`receive` remembers nothing")?;
         acks.ask(transfer, record.opening);

@@ -31,8 +31,9 @@ struct History {
 impl History {
     /// Whether as many were made as may be, and each has ended at `now` (unix milliseconds).
     fn is_used_up(&self, limit: Option<u32>, now: u64) -> bool {
-        let is_over =
-            |(id, at): (&OpeningId, &u64)| self.verified.contains(id) || now >= at + OPENING_LIFETIME.saturating_mul(1000);
+        let is_over = |(id, at): (&OpeningId, &u64)| {
+            self.verified.contains(id) || now >= at + OPENING_LIFETIME.saturating_mul(1000)
+        };
         limit == Some(self.count) && self.made.iter().all(is_over)
     }
 }
@@ -109,7 +110,9 @@ fn answered(acks: &Acks, openings: &Openings, verdict: &mut Verdict) {
     };
     for (transfer, answered) in &acks.openings {
         for opening in answered.keys() {
-            verdict.acknowledged(has(transfer, opening), || format!("the opening {opening} of {transfer}"));
+            verdict.acknowledged(has(transfer, opening), || {
+                format!("the opening {opening} of {transfer}")
+            });
         }
     }
     for (transfer, linked) in &acks.links {
@@ -126,7 +129,12 @@ fn answered(acks: &Acks, openings: &Openings, verdict: &mut Verdict) {
 /// Which transfer a leaf is about, be it by its link.
 fn transfer_of(acks: &Acks, leaf: &Leaf) -> Option<TransferId> {
     if leaf.event != EventType::LinkRedeemed {
-        return leaf.object.id.parse().ok().filter(|_| leaf.object.kind == ObjectKind::Transfer);
+        return leaf
+            .object
+            .id
+            .parse()
+            .ok()
+            .filter(|_| leaf.object.kind == ObjectKind::Transfer);
     }
     let mut links = acks.links.iter();
     let linked = links.find(|(_, linked)| linked.hash.to_string() == leaf.object.id);
@@ -150,4 +158,129 @@ fn opening_in(leaf: &Leaf) -> Option<OpeningId> {
 fn limit_in(leaf: &Leaf) -> Option<u32> {
     let limit = leaf.data.as_ref()?.get("openings").and_then(Value::as_u64)?;
     u32::try_from(limit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_proto::id::Hash;
+    use sealpost_proto::log::{Actor, ActorKind, Object};
+    use serde_json::json;
+
+    use super::super::acks::Sealed;
+    use super::*;
+
+    const TRANSFER: TransferId = TransferId::from_bytes([1; 16]);
+    const A: OpeningId = OpeningId::from_bytes([0xa; 16]);
+    const B: OpeningId = OpeningId::from_bytes([0xb; 16]);
+    const C: OpeningId = OpeningId::from_bytes([0xc; 16]);
+
+    /// An account of a transfer with a limit: what was asked for, and of that what was answered.
+    fn account(limit: u32, asked: &[OpeningId], answered: &[OpeningId]) -> Acks {
+        let mut acks = Acks::default();
+        let sealed = Sealed {
+            hh: Hash::from_bytes([2; 32]),
+            digest: String::new(),
+            limit: Some(limit),
+            at: 1,
+        };
+        acks.sealed.insert(TRANSFER, sealed);
+        asked.iter().for_each(|opening| acks.ask(TRANSFER, *opening));
+        answered.iter().for_each(|opening| acks.open(TRANSFER, *opening));
+        acks
+    }
+
+    fn leaf(event: EventType, t: u64, data: Value) -> Leaf {
+        Leaf {
+            v: 1,
+            id: String::new(),
+            t,
+            node: "n".to_owned(),
+            tenant: None,
+            event,
+            outcome: LeafOutcome::Ok,
+            actor: Actor {
+                kind: ActorKind::Gateway,
+                id: "n".to_owned(),
+                dk: None,
+            },
+            object: Object {
+                kind: ObjectKind::Transfer,
+                id: TRANSFER.to_string(),
+            },
+            peer: None,
+            req_id: None,
+            prev_obj: None,
+            data: data.as_object().cloned(),
+        }
+    }
+
+    fn opened(opening: OpeningId) -> Leaf {
+        leaf(
+            EventType::TransferOpened,
+            1_000,
+            json!({ "opening": opening.to_string() }),
+        )
+    }
+
+    fn verified(opening: OpeningId) -> Leaf {
+        leaf(
+            EventType::TransferVerified,
+            2_000,
+            json!({ "opening": opening.to_string() }),
+        )
+    }
+
+    fn used_up(t: u64) -> Leaf {
+        leaf(EventType::TransferShredded, t, json!({ "cause": "used" }))
+    }
+
+    /// Lost, doubled, wrong.
+    fn found(acks: &Acks, leaves: &[Leaf]) -> [u64; 3] {
+        let mut verdict = Verdict::default();
+        check(acks, leaves, &mut verdict);
+        [verdict.lost, verdict.doubled, verdict.wrong]
+    }
+
+    #[test]
+    fn a_lost_opening_is_noticed_though_another_makes_the_sum_right() {
+        // A was answered, B was asked for and not answered.
+        let acks = account(3, &[A, B], &[A]);
+        assert_eq!(found(&acks, &[opened(A)]), [0, 0, 0]);
+        assert_eq!(found(&acks, &[opened(A), opened(B)]), [0, 0, 0]);
+        assert_eq!(found(&acks, &[opened(B)]), [1, 0, 0]);
+        assert_eq!(found(&acks, &[]), [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_doubled_opening_is_noticed_though_as_many_were_asked_for() {
+        let acks = account(3, &[A, B, C], &[A]);
+        assert_eq!(found(&acks, &[opened(A), opened(A)]), [0, 1, 0]);
+        let acks = account(3, &[A, B], &[A]);
+        assert_eq!(found(&acks, &[opened(A), opened(C)]), [0, 1, 0], "nobody asked for C");
+    }
+
+    #[test]
+    fn a_share_that_was_destroyed_too_early_is_noticed() {
+        let acks = account(3, &[A, B, C], &[A]);
+        let all = [A, B, C].map(opened);
+        let early = [opened(A), verified(A), used_up(3_000)];
+        assert_eq!(found(&acks, &early), [0, 0, 1], "one of three");
+        let open = [&all[..], &[verified(A), verified(B), used_up(3_000)]].concat();
+        assert_eq!(found(&acks, &open), [0, 0, 1], "the third goes on");
+        let over = [&all[..], &[verified(A), verified(B), verified(C), used_up(3_000)]].concat();
+        assert_eq!(found(&acks, &over), [0, 0, 0]);
+        let lapsed = [&all[..], &[used_up(1_000 + OPENING_LIFETIME * 1_000)]].concat();
+        assert_eq!(found(&acks, &lapsed), [0, 0, 0]);
+    }
+
+    #[test]
+    fn used_up_is_believed_of_the_log_alone() {
+        let acks = account(1, &[A], &[A]);
+        let is_used_up =
+            |leaves: &[Leaf], now| check(&acks, leaves, &mut Verdict::default()).is_used_up(&TRANSFER, Some(1), now);
+        assert!(!is_used_up(&[], 3_000));
+        assert!(!is_used_up(&[opened(A)], 3_000));
+        assert!(is_used_up(&[opened(A), verified(A)], 3_000));
+        assert!(is_used_up(&[opened(A)], 1_000 + OPENING_LIFETIME * 1_000));
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use super::acks::{Account, Acks, Micros};
+use super::acks::{Account, Acks};
 use super::check::{Checker, Depth, check_destroyed};
 use super::dice::Dice;
 use super::disk::{Disk, Survival};
@@ -15,7 +15,7 @@ use super::strace;
 use super::trace::{Event, Op, Trace};
 use super::workload::{Crew, Crowd};
 use super::world::{World, copy_folder, remove};
-use super::{Outcome, Verdict, failed};
+use super::{Outcome, Verdict, failed, parts};
 
 /// Cuts of one recorded piece of work.
 const CUTS: u64 = 50;
@@ -46,11 +46,11 @@ pub enum Syncs {
     Ignored,
 }
 
-/// Runs `rounds` power cuts from a seed.
+/// Runs `rounds` power cuts from a seed, up to the first that finds a fault, and returns how many there were.
 ///
 /// # Errors
 /// When the harness itself fails. Faults of the product are in the verdict.
-pub fn run(world: &World, rounds: u64, seed: u64, syncs: Syncs) -> Outcome<Verdict> {
+pub fn run(world: &World, rounds: u64, seed: u64, syncs: Syncs) -> Outcome<(u64, Verdict)> {
     strace::require()?;
     let runtime = Runtime::new().map_err(failed("a runtime"))?;
     let dice = Dice::new(seed);
@@ -62,10 +62,11 @@ pub fn run(world: &World, rounds: u64, seed: u64, syncs: Syncs) -> Outcome<Verdi
         if syncs == Syncs::Ignored {
             work.trace.ignore_syncs();
         }
-        verdict.add(work.cut_all(&runtime, count)?);
-        done += count;
+        let (cuts, found) = work.cut_all(&runtime, count)?;
+        verdict.add(found);
+        done += cuts;
     }
-    Ok(verdict)
+    Ok((done, verdict))
 }
 
 /// A piece of work that was recorded.
@@ -118,28 +119,37 @@ impl<'a> Recorded<'a> {
         Disk::seen_as(&folders(&self.folder), &folders(&self.folder.join("before")))
     }
 
-    /// Cuts at `count` moments, in the order of time, so that the work is replayed once. At its end the model must be what the
-    /// gateway really left.
-    fn cut_all(&mut self, runtime: &Runtime, count: u64) -> Outcome<Verdict> {
+    /// Cuts at `count` moments, in the order of time, so that the work is replayed once, and returns how many there were. At its
+    /// end the model must be what the gateway really left.
+    fn cut_all(&mut self, runtime: &Runtime, count: u64) -> Outcome<(u64, Verdict)> {
         let mut moments = self.moments(count);
         moments.sort_unstable();
         let mut verdict = Verdict::default();
-        let mut disk = self.disk()?;
+        let (mut disk, mut cuts) = (self.disk()?, 0);
         let mut next = moments.into_iter().peekable();
         for (index, event) in self.trace.events.iter().enumerate() {
             while next.next_if_eq(&index).is_some() {
-                let found = cut(self.world, runtime, &disk, &self.acks, event.at, &mut self.dice)?;
+                cuts += 1;
+                let views = if cuts % 2 == 0 { Views::Dropped } else { Views::Left };
+                let mut cut = Cut {
+                    world: self.world,
+                    runtime,
+                    disk: &disk,
+                    views,
+                    dice: &mut self.dice,
+                };
+                let found = cut.run(&self.acks.until(event.at))?;
                 let is_clean = found.is_clean();
                 verdict.add(found);
                 if !is_clean {
                     verdict.notes.push(format!("at event {index} of the trace"));
-                    return Ok(verdict);
+                    return Ok((cuts, verdict));
                 }
             }
             disk.replay(&self.trace, index, event)?;
         }
         disk.compare(&folders(&self.folder))?;
-        Ok(verdict)
+        Ok((cuts, verdict))
     }
 
     /// Moments to cut at: two of three between a change and its sync, the others anywhere.
@@ -171,30 +181,59 @@ impl<'a> Recorded<'a> {
     }
 }
 
-/// Cuts the power at a moment, and compares what a gateway makes of the rest with what had been acknowledged by then.
-fn cut(world: &World, runtime: &Runtime, disk: &Disk, acks: &Acks, at: Micros, dice: &mut Dice) -> Outcome<Verdict> {
-    let scratch = world.scratch()?;
-    let image = scratch.path();
-    disk.cut(&folders(image), Survival::draw(dice), dice)?;
-    // What it was before a gateway touches it, should it be looked into.
-    let untouched = world.folder().join("image");
-    let known = acks.until(at);
-    let mut verdict = Verdict::default();
-    if image.join("data/shares").exists() {
-        check_destroyed(&image.join("data"), &known, &mut verdict)?;
-    }
-    remove(&untouched)?;
-    for part in folders(image) {
-        let name = part.file_name().unwrap_or_default().to_os_string();
-        copy_folder(&part, &untouched.join(name))?;
-    }
-    match world.start(image) {
-        Ok(gateway) => {
-            let mut checker = Checker::new(world, image)?;
-            verdict.add(runtime.block_on(checker.check(&Account::of(known), DEPTH, dice)));
-            gateway.kill()?;
+/// What becomes of the gateway's views in a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Views {
+    /// The gateway finds them on the same run of the machine, so it believes them where they agree with the journal.
+    Left,
+    /// They are gone, as they are for a gateway that sees that the machine was started anew: it makes them again of the truth alone.
+    Dropped,
+}
+
+/// A power cut at the moment up to which the disk was replayed.
+struct Cut<'a> {
+    world: &'a World,
+    runtime: &'a Runtime,
+    disk: &'a Disk,
+    views: Views,
+    dice: &'a mut Dice,
+}
+
+impl Cut<'_> {
+    /// Compares what a gateway makes of the rest with what had been acknowledged by then.
+    fn run(&mut self, known: &Acks) -> Outcome<Verdict> {
+        let scratch = self.world.scratch()?;
+        let image = scratch.path();
+        self.disk.cut(&folders(image), Survival::draw(self.dice), self.dice)?;
+        if self.views == Views::Dropped {
+            remove(&image.join("data/views"))?;
         }
-        Err(error) => verdict.wrong(format!("the gateway does not start after a power cut: {error}")),
+        self.keep(image)?;
+        let mut verdict = Verdict::default();
+        if image.join("data/shares").exists() {
+            check_destroyed(&image.join("data"), known, &mut verdict)?;
+        }
+        match self.world.start(image) {
+            Ok(gateway) => {
+                let mut checker = Checker::new(self.world, image)?;
+                let account = Account::of(known.clone());
+                verdict.add(self.runtime.block_on(checker.check(&account, DEPTH, self.dice)));
+                gateway.kill()?;
+                parts::check(&image.join("data"), known, &mut verdict);
+            }
+            Err(error) => verdict.wrong(format!("the gateway does not start after a power cut: {error}")),
+        }
+        Ok(verdict)
     }
-    Ok(verdict)
+
+    /// Keeps what it was before a gateway touches it, should it be looked into.
+    fn keep(&self, image: &Path) -> Outcome {
+        let untouched = self.world.folder().join("image");
+        remove(&untouched)?;
+        for part in folders(image) {
+            let name = part.file_name().unwrap_or_default().to_os_string();
+            copy_folder(&part, &untouched.join(name))?;
+        }
+        Ok(())
+    }
 }

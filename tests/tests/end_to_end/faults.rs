@@ -19,17 +19,21 @@ fn assert_clean(verdict: &Verdict) {
 
 #[test]
 fn kill_9_loses_nothing_that_was_acknowledged() {
-    assert_clean(&kill::run(&world(1), 8, 1).expect("kill rounds"));
+    let (rounds, verdict) = kill::run(&world(1), 8, 1).expect("kill rounds");
+    assert_clean(&verdict);
+    assert_eq!(rounds, 8);
 }
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    assert_clean(&power::run(&world(2), 10, 2, Syncs::Kept).expect("power cuts"));
+    let (rounds, verdict) = power::run(&world(2), 10, 2, Syncs::Kept).expect("power cuts");
+    assert_clean(&verdict);
+    assert_eq!(rounds, 10);
 }
 
 #[test]
 fn a_disk_that_lies_about_syncs_is_found_out() {
-    let verdict = power::run(&world(3), 40, 3, Syncs::Ignored).expect("power cuts");
+    let (_, verdict) = power::run(&world(3), 40, 3, Syncs::Ignored).expect("power cuts");
     assert!(!verdict.is_clean(), "the harness finds no loss: {verdict}");
 }
 
