@@ -13,11 +13,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use sealpost_client::home::Home;
 use sealpost_client::resume::is_anything_unfinished;
 use sealpost_client::{Env, Error, platform};
 
-use cli::Cli;
-use context::Context;
+use cli::{Cli, Command};
+use context::{Context, state_folder};
 use exit::Exit;
 use output::Report;
 
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let json = cli.global.json;
     match run(cli) {
         Ok(Ended::Done(report)) => output::report(&report, json),
-        Ok(Ended::Interrupted { next }) => output::interrupted(next.as_deref(), json),
+        Ok(Ended::Interrupted { left }) => output::interrupted(&left, json),
         Err(error) => output::failure(&error, json),
     }
     .into()
@@ -41,8 +42,8 @@ fn main() -> ExitCode {
 enum Ended {
     Done(Report),
     Interrupted {
-        /// The command that goes on with what it left, if it left anything.
-        next: Option<String>,
+        /// What it left, in a sentence.
+        left: String,
     },
 }
 
@@ -50,6 +51,7 @@ enum Ended {
 fn run(cli: Cli) -> Result<Ended, Error> {
     let context = Context::new(&cli.global, Env::system())?;
     let (home, resume) = (context.home.clone(), context.command("resume"));
+    let is_visit = matches!(cli.command, Command::Get(_));
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|_| Error::Internal("the runtime does not start"))?;
@@ -64,13 +66,31 @@ fn run(cli: Cli) -> Result<Ended, Error> {
                     // Cancelled or not: what it came to does not count any more.
                     let _ = tokio::time::timeout(CLEANUP, task).await;
                 }
-                let next = is_anything_unfinished(&home).then_some(resume);
-                Ok(Ended::Interrupted { next })
+                let left = if is_visit { left_by_visit() } else { left_in(&home, &resume) };
+                Ok(Ended::Interrupted { left })
             }
         }
     });
     runtime.shutdown_timeout(if secrets::is_asking() { Duration::ZERO } else { CLEANUP });
     outcome
+}
+
+const TAKEN_BACK: &str = "Interrupted; what was not finished was taken back.";
+
+fn left_in(home: &Home, resume: &str) -> String {
+    if !is_anything_unfinished(home) {
+        return TAKEN_BACK.to_owned();
+    }
+    format!("Interrupted; `{resume}` goes on with what is unfinished, and with --discard throws it away.")
+}
+
+/// A visitor has no home, and nothing but link and words to go on with.
+fn left_by_visit() -> String {
+    let is_kept = state_folder().is_ok_and(|folder| is_anything_unfinished(&Home::new(folder)));
+    if !is_kept {
+        return TAKEN_BACK.to_owned();
+    }
+    "Interrupted; `sealpost get` with the same link, words and folder goes on with it.".to_owned()
 }
 
 impl From<Exit> for ExitCode {

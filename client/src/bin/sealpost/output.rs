@@ -56,15 +56,9 @@ pub(crate) fn failure(error: &Error, json: bool) -> Exit {
     fail(exit, &error.to_string(), json)
 }
 
-/// Says that the user stopped it, and which command goes on with what is kept.
-pub(crate) fn interrupted(next: Option<&str>, json: bool) -> Exit {
-    let message = match next {
-        Some(next) => {
-            format!("Interrupted; `{next}` goes on with what is unfinished, and with --discard throws it away.")
-        }
-        None => "Interrupted; what was not finished was taken back.".to_owned(),
-    };
-    fail(Exit::Interrupted, &message, json)
+/// Says that the user stopped it, and what it left.
+pub(crate) fn interrupted(left: &str, json: bool) -> Exit {
+    fail(Exit::Interrupted, left, json)
 }
 
 fn fail(exit: Exit, message: &str, json: bool) -> Exit {

@@ -1,14 +1,14 @@
 //! `send`.
 
 use std::io::IsTerminal as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sealpost_client::link::{DEFAULT_OPENINGS, DrawnLink};
-use sealpost_client::send::{self, Draft, Input, Spool};
+use sealpost_client::send::{self, Draft, Input, Sent, Spool};
 use sealpost_client::{Error, platform, text, time};
 use sealpost_proto::sealed::MAX_NOTE_LEN;
 use sealpost_sealed::Patient;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::link::ToldLink;
 use crate::cli::Send;
@@ -19,6 +19,21 @@ use crate::secrets::asking;
 
 pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> {
     let mut session = context.session()?;
+    let draft = draft(context, args)?;
+    let told = Told::of(&draft);
+    let sent = send::send(&mut session, draft, progress::bar("sending", context.json)).await?;
+    let link = match &sent.link {
+        Some(link) => Some(ToldLink::new(&session, link).await?),
+        None => None,
+    };
+    Ok(Report::done(
+        told.text(context, &sent, link.as_ref()),
+        told.json(&sent, link.as_ref()),
+    ))
+}
+
+/// What is to be sent, which must be something.
+fn draft(context: &Context, args: Send) -> Result<Draft, Error> {
     let note = text_or_file(args.note.as_ref(), args.note_file.as_deref())?.filter(|note| !note.trim().is_empty());
     let subject = text_or_file(args.subject.as_ref(), args.subject_file.as_deref())?;
     if args.paths.is_empty() && note.is_none() {
@@ -33,19 +48,11 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
             "There is nothing to send: what you named holds no file, and there is no message.".to_owned(),
         ));
     }
-    let renamed: Vec<_> = input
-        .files
-        .iter()
-        .filter(|file| file.is_renamed())
-        .map(|file| (file.path.clone(), file.name.clone()))
-        .collect();
-    let skipped = input.skipped.clone();
-    let files = input.files.len();
     let link = (args.link || args.link_secret).then(|| {
         let openings = args.openings.unwrap_or(DEFAULT_OPENINGS);
         DrawnLink::draw(usize::from(args.words), args.link_secret, openings, &context.env)
     });
-    let draft = Draft {
+    Ok(Draft {
         input,
         recipients: args.to,
         subject,
@@ -57,52 +64,74 @@ pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> 
         public_label: args.label.map(Into::into),
         no_forward: args.no_forward,
         link,
-    };
-    let sent = send::send(&mut session, draft, progress::bar("sending", context.json)).await?;
-    let told = match &sent.link {
-        Some(link) => Some(ToldLink::new(&session, link).await?),
-        None => None,
-    };
-    let mut to: Vec<String> = sent.recipients.iter().map(ToString::to_string).collect();
-    to.extend(sent.link.as_ref().map(|_| "whoever has link and words".to_owned()));
-    let mut text = format!(
-        "Sealed and accepted: {} ({}) for {}\n  id      {}\n  expires {}{}",
-        count(files, "file"),
-        bytes(sent.total),
-        to.join(", "),
-        sent.transfer,
-        time::local(sent.expires_at),
-        args.openings.map_or(String::new(), |n| format!(
-            "; each recipient may open it {}",
-            count(n as usize, "time")
-        )),
-    );
-    for (path, name) in &renamed {
-        text.push_str(&format!("\n  {} is called {}", shown(path), text::line(name)));
+    })
+}
+
+/// What is told of the files once they are sent.
+struct Told {
+    files: usize,
+    openings: Option<u32>,
+    renamed: Vec<(PathBuf, String)>,
+    skipped: Vec<PathBuf>,
+}
+
+impl Told {
+    fn of(draft: &Draft) -> Self {
+        let renamed = draft.input.files.iter().filter(|file| file.is_renamed());
+        Self {
+            files: draft.input.files.len(),
+            openings: draft.openings,
+            renamed: renamed.map(|file| (file.path.clone(), file.name.clone())).collect(),
+            skipped: draft.input.skipped.clone(),
+        }
     }
-    for path in &skipped {
-        text.push_str(&format!("\n  left out: {} (a link or a special file)", shown(path)));
+
+    fn text(&self, context: &Context, sent: &Sent, link: Option<&ToldLink>) -> String {
+        let mut to: Vec<String> = sent.recipients.iter().map(ToString::to_string).collect();
+        to.extend(link.map(|_| "whoever has link and words".to_owned()));
+        let mut text = format!(
+            "Sealed and accepted: {} ({}) for {}\n  id      {}\n  expires {}{}",
+            count(self.files, "file"),
+            bytes(sent.total),
+            to.join(", "),
+            sent.transfer,
+            time::local(sent.expires_at),
+            self.openings.map_or(String::new(), |n| format!(
+                "; each recipient may open it {}",
+                count(n as usize, "time")
+            )),
+        );
+        for (path, name) in &self.renamed {
+            text.push_str(&format!("\n  {} is called {}", shown(path), text::line(name)));
+        }
+        for path in &self.skipped {
+            text.push_str(&format!("\n  left out: {} (a link or a special file)", shown(path)));
+        }
+        if let Some(link) = link {
+            text.push_str(&link.text(context, sent.expires_at));
+        }
+        text.push_str(&format!(
+            "\nIt counts as delivered once `{}` says verified.",
+            context.command("status")
+        ));
+        text
     }
-    if let Some(told) = &told {
-        text.push_str(&told.text(context, sent.expires_at));
+
+    fn json(&self, sent: &Sent, link: Option<&ToldLink>) -> Value {
+        let renamed = self.renamed.iter();
+        json!({
+            "transfer": sent.transfer,
+            "hh": sent.hh,
+            "recipients": sent.recipients,
+            "files": self.files,
+            "bytes": sent.total,
+            "expires_at": sent.expires_at,
+            "openings": self.openings,
+            "link": link.map(ToldLink::json),
+            "renamed": renamed.map(|(path, name)| json!({"path": path, "name": name})).collect::<Vec<_>>(),
+            "left_out": self.skipped,
+        })
     }
-    text.push_str(&format!(
-        "\nIt counts as delivered once `{}` says verified.",
-        context.command("status")
-    ));
-    let json = json!({
-        "transfer": sent.transfer,
-        "hh": sent.hh,
-        "recipients": sent.recipients,
-        "files": files,
-        "bytes": sent.total,
-        "expires_at": sent.expires_at,
-        "openings": args.openings,
-        "link": told.as_ref().map(ToldLink::json),
-        "renamed": renamed.iter().map(|(path, name)| json!({"path": path, "name": name})).collect::<Vec<_>>(),
-        "left_out": skipped,
-    });
-    Ok(Report::done(text, json))
 }
 
 /// A path found in a folder: whoever put it there chose its name.
