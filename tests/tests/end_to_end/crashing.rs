@@ -461,6 +461,8 @@ async fn views_that_were_half_written_are_checked_or_made_again() {
     let is_acknowledged = scene.transfer.put_part(&scene.desk).await.is_ok();
     scene.world.gateway.wait_for_death().expect("a death");
     scene.restart();
+    let log = scene.world.gateway.log();
+    assert!(log.contains("comparing them with the journal"), "{log}");
     let listed = scene.transfer.listed(&scene.desk).await;
     assert!(!is_acknowledged || listed == [scene.transfer.root()], "{listed:?}");
     scene.transfer.put_part(&scene.desk).await.expect("the part");
@@ -468,6 +470,8 @@ async fn views_that_were_half_written_are_checked_or_made_again() {
     scene.world.gateway.pause().expect("an end");
     fs::write(scene.world.gateway.data().join("views/db"), b"not a tree any more").expect("a file");
     scene.restart();
+    let log = scene.world.gateway.log();
+    assert!(log.contains("making them again"), "{log}");
     scene.arrives();
 }
 

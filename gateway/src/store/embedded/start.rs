@@ -126,6 +126,9 @@ fn found(setup: &Setup, files: &[FileHead], snapshots: &[Snapshot]) -> Result<Ba
         .into_iter()
         .map(|(name, value)| Some((name, keys::hash_of(&value)?)));
     let is_checked = !meta.is_clean;
+    if is_checked {
+        tracing::info!("the views were not closed; comparing them with the journal");
+    }
     let statements = meta.statements;
     meta.is_clean = false;
     meta.boot.clone_from(&setup.boot);

@@ -34,7 +34,7 @@ const CACHE: u64 = 64 * 1024 * 1024;
 /// What the views are of, and up to where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store::embedded) struct Meta {
-    format: u32,
+    pub(in crate::store::embedded) format: u32,
     /// What tells this journal from others.
     journal: [u8; 32],
     seq: u64,

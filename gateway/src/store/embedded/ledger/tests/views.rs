@@ -1,11 +1,13 @@
 //! The views: whatever happens to sled and the snapshots, the answers are those of the journal.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
 use crate::domain::State;
+use crate::store::embedded::views::shelf::Shelf;
 
 mod harms;
 
@@ -141,6 +143,24 @@ async fn whatever_happens_to_views_and_snapshots_the_answers_are_the_same() {
             Box::new(|| {
                 fs::remove_dir_all(data(path, "views")).unwrap();
                 copy(&data(other.path(), "views"), &data(path, "views"));
+            }),
+        ),
+        (
+            "views of another version",
+            Box::new(|| {
+                let shelf = Shelf::open(&data(path, "views")).unwrap();
+                let mut meta = shelf.meta().unwrap().unwrap();
+                meta.format += 1;
+                shelf.write(Vec::new(), Some(&meta)).unwrap();
+            }),
+        ),
+        (
+            "newest snapshot of another version",
+            Box::new(|| {
+                fs::remove_dir_all(data(path, "views")).unwrap();
+                // Behind the sixteen bytes that say what it is.
+                let file = fs::OpenOptions::new().write(true).open(newest()).unwrap();
+                file.write_all_at(&u32::MAX.to_be_bytes(), 16).unwrap();
             }),
         ),
         (

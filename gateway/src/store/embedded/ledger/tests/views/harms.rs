@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::store::embedded::views::keys;
-use crate::store::embedded::views::shelf::Shelf;
 
 /// A ledger whose views are written when the drain looks by itself, not for being many.
 fn unhurried(path: &Path, io: &Arc<TestIo>) -> EmbeddedLedger {
@@ -120,4 +119,66 @@ async fn views_that_miss_something_are_made_again_and_the_journal_is_not_blamed(
     drop(shelf);
     let ledger = try_open(next).unwrap();
     assert_eq!(ledger.transfer(&id(3)).await.unwrap().unwrap().parts.len(), 1);
+}
+
+/// The journal's files, in order.
+fn journal_files(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data(path, "journal")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_lacks_a_file_is_refused_although_the_start_did_not_need_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = reopen(path);
+    fill(&ledger, path, 2).await;
+    drop(ledger);
+    fs::remove_file(&journal_files(path)[1]).unwrap();
+    let refused = || try_open(path).unwrap_err().to_string();
+    let why = "a file before it is missing";
+    assert!(refused().contains(why), "the views know better: {}", refused());
+    fs::remove_dir_all(data(path, "views")).unwrap();
+    assert!(refused().contains(why), "a snapshot knows better: {}", refused());
+    fs::remove_dir_all(data(path, "snapshots")).unwrap();
+    fs::remove_dir_all(data(path, "views")).unwrap();
+    assert!(refused().contains(why), "the journal itself shows it: {}", refused());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_that_a_snapshot_meets_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = reopen(path);
+    commit(&ledger, sample::announced(1, 1, 1_000)).await;
+    assert!(verified(&ledger).await);
+    // The first file is read again when the second has begun.
+    let first = journal_files(path).remove(0);
+    let flipped = [fs::read(&first).unwrap()[200] ^ 1];
+    let file = fs::OpenOptions::new().write(true).open(&first).unwrap();
+    file.write_all_at(&flipped, 200).unwrap();
+    let mut number = 0;
+    while !matches!(ledger.verification(), VerificationState::Failed(_)) {
+        commit(&ledger, sample::announced((number % 250) as u8, 1, 1_000)).await;
+        number += 1;
+        assert!(number < 20_000, "nobody was told");
+    }
+    assert_eq!(made(path), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshots_that_are_of_no_use_are_removed_when_one_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let ledger = reopen(path);
+    let torn = data(path, "snapshots").join(format!("{:020}.snapshot", 7));
+    let strange = data(path, "snapshots").join("notes.snapshot");
+    fs::write(&torn, b"torn").unwrap();
+    fs::write(&strange, b"somebody's").unwrap();
+    fill(&ledger, path, 3).await;
+    drop(ledger);
+    assert!(!torn.exists());
+    assert!(strange.exists(), "that is none of ours");
 }
