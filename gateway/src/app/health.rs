@@ -1,6 +1,5 @@
 //! How the gateway is, asked of its parts.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,6 @@ use async_trait::async_trait;
 use crate::domain::Effects;
 use crate::http::{ClockHealth, DiskHealth, HealthChecks, JournalHealth, LedgerHealth, Report, SweepHealth};
 use crate::service::{DiskSpace, Watermarks};
-use crate::store::StoreError;
 use crate::store::embedded::{EmbeddedLedger, VerificationState};
 use crate::store::ledger::{Ledger, transact};
 use crate::worker::{ClockState, ClockWatch, SweepStatus};
@@ -71,7 +69,7 @@ impl Health {
         let nothing = transact(self.ledger.as_ref(), Vec::new(), |_, _| ((), Effects::none()));
         match tokio::time::timeout(PATIENCE, nothing).await {
             Ok(Ok(_)) => LedgerHealth::Writable,
-            Ok(Err(StoreError::Unavailable(error))) if is_full(&error) => LedgerHealth::Full,
+            Ok(Err(error)) if error.is_full() => LedgerHealth::Full,
             Ok(Err(_)) | Err(_) => LedgerHealth::Stopped,
         }
     }
@@ -86,10 +84,6 @@ impl Health {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 fn disk_health(used: Option<u8>, watermarks: Watermarks) -> DiskHealth {
     match used {
         None => DiskHealth::Unknown,
@@ -101,11 +95,13 @@ fn disk_health(used: Option<u8>, watermarks: Watermarks) -> DiskHealth {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::Mutex;
 
     use super::*;
     use crate::clock::Clock;
     use crate::domain::Key;
+    use crate::store::StoreError;
     use crate::store::ledger::{Committed, Decide};
 
     #[derive(Debug)]

@@ -1,7 +1,5 @@
 //! Why a use case failed.
 
-use std::io;
-
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::Reason;
 use thiserror::Error;
@@ -37,7 +35,7 @@ impl Error {
             Self::Refused(refusal) => refusal.kind,
             Self::Delayed { .. } => ProblemKind::LinkDelayed,
             Self::Audit(_) => ProblemKind::AuditUnavailable,
-            Self::Store(StoreError::Unavailable(source)) if is_full(source) => ProblemKind::StorageFull,
+            Self::Store(error) if error.is_full() => ProblemKind::StorageFull,
             Self::Store(StoreError::Unavailable(_)) => ProblemKind::Unavailable,
             // The ledger refers to it, so it should be there and whole.
             Self::Store(_) => ProblemKind::Internal,
@@ -52,10 +50,6 @@ impl Error {
             Self::Delayed { .. } | Self::Audit(_) | Self::Store(_) => None,
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl From<Refusal> for Error {

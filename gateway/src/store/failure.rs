@@ -21,6 +21,19 @@ pub(crate) fn of_sync(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), SyncFailed(error))
 }
 
+/// A failure of the disk as it is told to another who waits for it.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Told(String);
+
+/// The same failure once more, for everybody who waits for it: as text, and still one of the disk if it was.
+pub(crate) fn again(error: &io::Error) -> io::Error {
+    if is_of_disk(error) {
+        return io::Error::new(error.kind(), Told(error.to_string()));
+    }
+    io::Error::new(error.kind(), error.to_string())
+}
+
 /// Whether an error of a change says that the disk has failed, and not that it is full or that something was not there.
 fn is_of_disk(error: &io::Error) -> bool {
     const FAILED: [Errno; 4] = [Errno::IO, Errno::ROFS, Errno::NXIO, Errno::NODEV];
@@ -28,7 +41,10 @@ fn is_of_disk(error: &io::Error) -> bool {
     while let Some(current) = cause {
         let system = current.downcast_ref::<io::Error>();
         let number = system.and_then(io::Error::raw_os_error);
-        if current.is::<SyncFailed>() || FAILED.iter().any(|errno| number == Some(errno.raw_os_error())) {
+        if current.is::<SyncFailed>()
+            || current.is::<Told>()
+            || FAILED.iter().any(|errno| number == Some(errno.raw_os_error()))
+        {
             return true;
         }
         // What an error of this kind wraps is not its source.
@@ -59,13 +75,18 @@ impl Failure {
     /// Notes an error of a change if the disk has failed.
     pub(crate) fn note(&self, error: &io::Error) {
         if is_of_disk(error) {
-            tracing::error!(%error, "a disk has failed");
-            self.0.send_if_modified(|known| {
-                let is_first = known.is_none();
-                known.get_or_insert_with(|| error.to_string());
-                is_first
-            });
+            self.end(error);
         }
+    }
+
+    /// Notes an error after which nothing can go on, whatever its kind.
+    pub(crate) fn end(&self, error: &io::Error) {
+        tracing::error!(%error, "a disk has failed");
+        self.0.send_if_modified(|known| {
+            let is_first = known.is_none();
+            known.get_or_insert_with(|| error.to_string());
+            is_first
+        });
     }
 
     /// Waits for a failure, and says what it was.
@@ -97,6 +118,9 @@ mod tests {
             is_of_disk(&io::Error::other(io::Error::from(Errno::IO))),
             "however deep it lies"
         );
+        let told = again(&again(&of_sync(Errno::NOSPC.into())));
+        assert!(is_of_disk(&told) && told.to_string().contains("durable"));
+        assert!(is_full(&again(&Errno::NOSPC.into())), "nor is a full one a failed one");
         let kept = failure.watch::<()>(Err(of_sync(Errno::NOSPC.into()))).unwrap_err();
         assert_eq!(
             kept.kind(),

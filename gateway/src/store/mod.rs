@@ -38,3 +38,11 @@ pub enum StoreError {
     #[error("the stored data is damaged")]
     Corrupt(String),
 }
+
+impl StoreError {
+    /// Whether there was no room, and nothing was done for want of it. A disk that failed because it was full is another matter.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if failure::is_full(error))
+    }
+}

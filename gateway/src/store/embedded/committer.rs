@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::domain::{Change, Key, LeafDraft, Loaded, State};
 use crate::random::Random;
 use crate::store::StoreError;
+use crate::store::failure;
 use crate::store::ledger::{Committed, Decide, Effects, Stamp};
 
 /// A decision that waits for its turn.
@@ -100,12 +101,12 @@ impl Committer {
         }
         if let Err(error) = room {
             // A full disk is not a broken one: nothing was decided, and there may be room again.
-            let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            let is_full = failure::is_full(&error);
             tracing::error!(%error, "there is no room for the journal");
             if !is_full {
                 self.halt(&error);
             }
-            let _ = first.reply.send(Err(StoreError::Unavailable(same(&error))));
+            let _ = first.reply.send(Err(StoreError::Unavailable(failure::again(&error))));
             return if is_full { Ok(()) } else { Err(error) };
         }
         let mut group = Group::default();
@@ -361,12 +362,7 @@ impl Group {
 
     fn refuse(self, error: &io::Error) {
         for (reply, _) in self.waiting {
-            let _ = reply.send(Err(StoreError::Unavailable(same(error))));
+            let _ = reply.send(Err(StoreError::Unavailable(failure::again(error))));
         }
     }
-}
-
-/// An error for each who waits.
-fn same(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), error.to_string())
 }

@@ -1,4 +1,4 @@
-//! How the journal touches its files: one seam, so that what a failing disk does can be shown.
+//! How journal and shares touch their files: one seam, so that what a failing disk does can be shown.
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-/// Writes and syncs of the journal.
+/// Writes and syncs of the journal and the shares.
 pub(crate) trait FileIo: Debug + Send + Sync {
     /// Reserves the blocks of a file up to `len` bytes, zeroed.
     fn allocate(&self, file: &File, len: u64) -> io::Result<()>;

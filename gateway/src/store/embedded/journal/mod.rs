@@ -25,6 +25,7 @@ pub(crate) use self::salvage::{Break, Salvage, Salvaged};
 use self::scan::{End, Next, scan};
 use crate::random::Random;
 use crate::store::durable::{self, TempFile};
+use crate::store::failure;
 use crate::store::open::OpenError;
 
 /// Length of a journal file.
@@ -185,7 +186,8 @@ impl Journal {
             .filter(|frame| (self.offset + frame.len()) as u64 <= self.options.file_len)
             .ok_or_else(|| std::io::Error::other("the frame is longer than the room made for it"))?;
         self.options.io.write_at(&self.current, &frame, self.offset as u64)?;
-        self.options.io.sync(&self.current)?;
+        let synced = self.options.io.sync(&self.current);
+        synced.map_err(failure::of_sync)?;
         let position = Position {
             file: self.reader.last(),
             offset: u32::try_from(self.offset).map_err(std::io::Error::other)?,

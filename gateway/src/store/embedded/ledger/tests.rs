@@ -13,6 +13,7 @@ use crate::random::SystemRandom;
 use crate::store::contract::{self, sample};
 use crate::store::embedded::journal::Journal;
 use crate::store::embedded::record::Record;
+use crate::store::failure;
 use crate::store::ledger::transact;
 use crate::store::views::Views;
 
@@ -64,6 +65,8 @@ struct TestIo {
     writes: AtomicUsize,
     fails: AtomicBool,
     is_full: AtomicBool,
+    /// A new file cannot be synced, and the reason that is given is a full disk.
+    is_lost: AtomicBool,
     gate: Mutex<()>,
     /// The views cannot be written.
     is_stuck: AtomicBool,
@@ -73,6 +76,9 @@ impl FileIo for TestIo {
     fn allocate(&self, file: &fs::File, len: u64) -> io::Result<()> {
         if self.is_full.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.is_lost.load(Ordering::SeqCst) {
+            return Err(failure::of_sync(io::ErrorKind::StorageFull.into()));
         }
         SystemIo.allocate(file, len)
     }
@@ -206,6 +212,25 @@ async fn n113_a_full_disk_refuses_and_goes_on_later() {
     assert_eq!(ledger.audit_head().await.unwrap().0, size + 1);
     drop(ledger);
     assert_eq!(open(folder.path()).audit_head().await.unwrap().0, size + 1);
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_for_want_of_room_is_no_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let io = Arc::new(TestIo::default());
+    let ledger = open_at(folder.path(), Arc::clone(&io) as Arc<dyn FileIo>, Arc::new(SystemClock));
+    io.is_lost.store(true, Ordering::SeqCst);
+    let mut n = 0;
+    let refused = loop {
+        match announce(&ledger, n % 250).await {
+            Ok(_) => n += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(!refused.is_full(), "{refused:?}");
+    io.is_lost.store(false, Ordering::SeqCst);
+    announce(&ledger, 251).await.unwrap_err();
+    assert!(ledger.stopped().await.contains("durable"));
 }
 
 #[tokio::test]

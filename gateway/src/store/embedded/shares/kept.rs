@@ -13,7 +13,7 @@ use super::rows::{Row, Rows};
 use super::wrap::{ShareId, unwrap, wrap};
 use crate::random::Random;
 use crate::store::StoreError;
-use crate::store::failure;
+use crate::store::embedded::journal::FileIo;
 use crate::store::open::OpenError;
 use crate::store::share::{Day, Share, ShareRef};
 
@@ -26,21 +26,28 @@ pub(super) struct Kept {
     days: BTreeMap<Day, Rows>,
     ring: Ring,
     random: Arc<dyn Random>,
+    io: Arc<dyn FileIo>,
     /// A write or sync failed: what is on the disk is not known any more until the next start.
     failed: bool,
 }
 
 impl Kept {
-    pub(super) fn open(folder: &Path, ring: &Path, random: Arc<dyn Random>) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        folder: &Path,
+        ring: &Path,
+        random: Arc<dyn Random>,
+        io: Arc<dyn FileIo>,
+    ) -> Result<Self, OpenError> {
         let mut days = BTreeMap::new();
         for (day, path) in list_days(folder).map_err(OpenError::io(folder, "listed"))? {
-            days.insert(day, Rows::open(&path)?);
+            days.insert(day, Rows::open(&path, &io)?);
         }
         let mut kept = Self {
             folder: folder.to_owned(),
             days,
-            ring: Ring::open(ring, Arc::clone(&random))?,
+            ring: Ring::open(ring, Arc::clone(&random), &io)?,
             random,
+            io,
             failed: false,
         };
         for day in kept.ring.days() {
@@ -50,30 +57,21 @@ impl Kept {
         Ok(kept)
     }
 
-    /// Runs `work`, unless an earlier one failed half-way.
+    /// Runs `work`, unless an earlier one failed half-way. What a full disk refuses it has left undone, and it can be tried again when
+    /// there is room.
     pub(super) fn run<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.failed {
             let why = "an earlier write to the shares failed; the gateway has to be started again";
             return Err(StoreError::Unavailable(io::Error::other(why)));
         }
         let done = work(self);
-        self.failed = matches!(done, Err(StoreError::Unavailable(_)));
+        self.failed = matches!(&done, Err(error @ StoreError::Unavailable(_)) if !error.is_full());
         done
     }
 
-    /// The same for work that a full disk leaves undone and no more, so that it can be tried again when there is room: one row that
-    /// is put, or zeroed.
-    pub(super) fn run_one<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let done = self.run(work);
-        if let Err(StoreError::Unavailable(error)) = &done
-            && failure::is_full(error)
-        {
-            self.failed = false;
-        }
-        done
+    /// Whether nothing is done any more until the next start.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     pub(super) fn put(&mut self, share: &ShareRef, value: &Share) -> Result<(), StoreError> {
@@ -90,7 +88,7 @@ impl Kept {
     fn insert(&mut self, share: &ShareRef, value: &Share) -> io::Result<()> {
         let day = share.day;
         if !self.days.contains_key(&day) {
-            let rows = Rows::open(&path_of(&self.folder, day)).map_err(io::Error::other)?;
+            let rows = Rows::open(&path_of(&self.folder, day), &self.io).map_err(cause_of)?;
             self.days.insert(day, rows);
         }
         let rows = self.days.get_mut(&day).ok_or(io::ErrorKind::NotFound)?;
@@ -138,17 +136,22 @@ impl Kept {
         for day in self.ring.days().into_iter().filter(|day| has_ended(*day)) {
             self.ring.destroy_day(day)?;
         }
-        for (_, rows) in self.days.extract_if(.., |day, _| has_ended(*day)) {
+        while let Some((day, rows)) = self.days.iter().find(|(day, _)| has_ended(**day)) {
+            let day = *day;
             rows.remove_all()?;
+            self.days.remove(&day);
         }
         Ok(())
     }
 
+    /// A key that a full disk left unfinished is finished first, so that there are never more than two; what was put under it since
+    /// may have been destroyed again, so it is replaced all the same.
     pub(super) fn replace_key(&mut self, day: Day) -> Result<(), StoreError> {
-        let Some((generation, _)) = self.ring.newest(day) else {
-            return Ok(());
-        };
         let mut replace = || {
+            self.finish_replacement(day)?;
+            let Some((generation, _)) = self.ring.newest(day) else {
+                return Ok(());
+            };
             self.ring.add(day, next_generation(Some(generation))?)?;
             self.finish_replacement(day)
         };
@@ -223,6 +226,14 @@ impl Kept {
 fn next_generation(latest: Option<Generation>) -> io::Result<Generation> {
     let next = latest.unwrap_or(0).checked_add(1);
     next.ok_or_else(|| io::Error::other("the key of this day was replaced too often"))
+}
+
+/// Why a file could not be opened, where that was the system's doing.
+fn cause_of(error: OpenError) -> io::Error {
+    match error {
+        OpenError::Io { source, .. } => source,
+        other => io::Error::other(other),
+    }
 }
 
 fn id_of(share: &ShareRef) -> ShareId {

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use self::kept::Kept;
 use crate::random::Random;
 use crate::store::StoreError;
+use crate::store::embedded::journal::{FileIo, SystemIo};
 use crate::store::folder::PrivateFolder;
 use crate::store::ledger::Committed;
 use crate::store::open::OpenError;
@@ -43,13 +44,22 @@ impl EmbeddedShares {
     /// # Errors
     /// [`OpenError::RingInsideData`] if one folder lies in the other; [`OpenError`].
     pub fn open(data: &PrivateFolder, ring: &PrivateFolder, random: Arc<dyn Random>) -> Result<Self, OpenError> {
+        Self::open_with(data, ring, random, Arc::new(SystemIo))
+    }
+
+    fn open_with(
+        data: &PrivateFolder,
+        ring: &PrivateFolder,
+        random: Arc<dyn Random>,
+        io: Arc<dyn FileIo>,
+    ) -> Result<Self, OpenError> {
         if data.path().starts_with(ring.path()) || ring.path().starts_with(data.path()) {
             return Err(OpenError::RingInsideData {
                 ring: ring.path().to_owned(),
                 data: data.path().to_owned(),
             });
         }
-        let kept = Kept::open(&data.subfolder("shares")?, ring.path(), random)?;
+        let kept = Kept::open(&data.subfolder("shares")?, ring.path(), random, io)?;
         Ok(Self {
             kept: Arc::new(Mutex::new(kept)),
             folders: [data.clone(), ring.clone()],
@@ -62,30 +72,18 @@ impl EmbeddedShares {
         T: Send + 'static,
         F: FnOnce(&mut Kept) -> Result<T, StoreError> + Send + 'static,
     {
-        self.locked(move |kept| kept.run(work)).await
-    }
-
-    /// The same for work on one row.
-    async fn run_one<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Kept) -> Result<T, StoreError> + Send + 'static,
-    {
-        self.locked(move |kept| kept.run_one(work)).await
-    }
-
-    async fn locked<T, F>(&self, run: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Kept) -> Result<T, StoreError> + Send + 'static,
-    {
         let kept = Arc::clone(&self.kept);
-        let run = move || run(&mut kept.lock().unwrap_or_else(PoisonError::into_inner));
-        let done = tokio::task::spawn_blocking(run).await;
-        let done = done.map_err(|error| StoreError::Unavailable(io::Error::other(error)))?;
-        if let Err(StoreError::Unavailable(error)) = &done {
+        let run = move || {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = kept.run(work);
+            (done, kept.has_failed())
+        };
+        let ran = tokio::task::spawn_blocking(run).await;
+        let (done, has_failed) = ran.map_err(|error| StoreError::Unavailable(io::Error::other(error)))?;
+        if let (Err(StoreError::Unavailable(error)), true) = (&done, has_failed) {
+            // Without its shares a gateway releases and destroys nothing: only a start can go on.
             let [data, _] = &self.folders;
-            data.failure().note(error);
+            data.failure().end(error);
         }
         done
     }
@@ -95,7 +93,7 @@ impl EmbeddedShares {
 impl ShareStore for EmbeddedShares {
     async fn put(&self, share: &ShareRef, value: &Share) -> Result<(), StoreError> {
         let (share, value) = (share.clone(), value.clone());
-        self.run_one(move |kept| kept.put(&share, &value)).await
+        self.run(move |kept| kept.put(&share, &value)).await
     }
 
     async fn take(&self, share: &ShareRef, witness: &Committed) -> Result<Share, StoreError> {
@@ -109,7 +107,7 @@ impl ShareStore for EmbeddedShares {
 
     async fn destroy(&self, share: &ShareRef) -> Result<(), StoreError> {
         let share = share.clone();
-        self.run_one(move |kept| kept.destroy(&share)).await
+        self.run(move |kept| kept.destroy(&share)).await
     }
 
     async fn end_days_before(&self, day: Day, kept: &BTreeSet<Day>) -> Result<(), StoreError> {

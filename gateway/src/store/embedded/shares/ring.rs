@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::slots::Slots;
 use super::wrap::DayKey;
 use crate::random::Random;
+use crate::store::embedded::journal::FileIo;
 use crate::store::open::OpenError;
 use crate::store::share::Day;
 
@@ -35,9 +36,9 @@ pub(super) struct Ring {
 
 impl Ring {
     /// Opens the ring in `folder`, or begins one.
-    pub(super) fn open(folder: &Path, random: Arc<dyn Random>) -> Result<Self, OpenError> {
+    pub(super) fn open(folder: &Path, random: Arc<dyn Random>, io: &Arc<dyn FileIo>) -> Result<Self, OpenError> {
         let mut keys = BTreeMap::new();
-        let slots = Slots::open(&folder.join("ring"), MAGIC, &mut |slot, bytes| {
+        let slots = Slots::open(&folder.join("ring"), MAGIC, io, &mut |slot, bytes| {
             let Some((day, generation, key)) = decode(bytes) else {
                 tracing::warn!(slot, "removing a torn key from the ring");
                 return false;
@@ -69,8 +70,8 @@ impl Ring {
     /// Draws a key for a day and makes it durable.
     pub(super) fn add(&mut self, day: Day, generation: Generation) -> io::Result<()> {
         let key = DayKey::draw(&*self.random)?;
-        let slot = self.slots.fill(&encode(day, generation, &key))?;
-        self.slots.sync()?;
+        let mut filled = self.slots.fill(&[&*encode(day, generation, &key)])?;
+        let slot = filled.pop().ok_or(io::ErrorKind::NotFound)?;
         self.keys.insert((day, generation), (slot, key));
         Ok(())
     }

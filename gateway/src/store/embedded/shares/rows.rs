@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use sealpost_proto::id::{Hash, TransferId};
 
 use super::ring::Generation;
 use super::slots::Slots;
 use super::wrap::{NONCE_LEN, ShareId, WRAPPED_LEN, Wrapped};
+use crate::store::embedded::journal::FileIo;
 use crate::store::open::OpenError;
 
 const MAGIC: &[u8; 16] = b"sealpost-shares\0";
@@ -34,10 +36,10 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Opens the file, or begins it.
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, io: &Arc<dyn FileIo>) -> Result<Self, OpenError> {
         let mut index: HashMap<ShareId, (Generation, u32)> = HashMap::new();
         let mut doubled = Vec::new();
-        let mut slots = Slots::open(path, MAGIC, &mut |slot, bytes| {
+        let mut slots = Slots::open(path, MAGIC, io, &mut |slot, bytes| {
             let Some(row) = decode(bytes) else {
                 return false;
             };
@@ -117,20 +119,15 @@ impl Rows {
     }
 
     /// Zeroes everything and removes the file.
-    pub(super) fn remove_all(self) -> io::Result<()> {
+    pub(super) fn remove_all(&self) -> io::Result<()> {
         self.slots.remove()
     }
 
     fn write_all(&mut self, rows: &[Row]) -> io::Result<Vec<u32>> {
-        let mut written = Vec::with_capacity(rows.len());
-        for row in rows {
-            let slot = self.slots.fill(&encode(row))?;
-            written.push((row.id, (row.generation, slot)));
-        }
-        self.slots.sync()?;
-        let before = written
-            .into_iter()
-            .filter_map(|(id, place)| self.index.insert(id, place));
+        let encoded: Vec<_> = rows.iter().map(encode).collect();
+        let slots = self.slots.fill(&encoded.iter().collect::<Vec<_>>())?;
+        let written = rows.iter().zip(slots);
+        let before = written.filter_map(|(row, slot)| self.index.insert(row.id, (row.generation, slot)));
         Ok(before.map(|(_, slot)| slot).collect())
     }
 }

@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::store::durable::{self, TempFile};
+use crate::store::embedded::journal::FileIo;
 use crate::store::failure;
 use crate::store::open::OpenError;
 
@@ -19,6 +21,7 @@ const GROWTH: usize = 256;
 /// A file of slots of `LEN` bytes.
 #[derive(Debug)]
 pub(super) struct Slots<const LEN: usize> {
+    io: Arc<dyn FileIo>,
     file: File,
     path: PathBuf,
     count: u32,
@@ -31,10 +34,11 @@ impl<const LEN: usize> Slots<LEN> {
     pub(super) fn open(
         path: &Path,
         magic: &[u8; 16],
+        io: &Arc<dyn FileIo>,
         visit: &mut dyn FnMut(u32, &[u8; LEN]) -> bool,
     ) -> Result<Self, OpenError> {
         if !path.exists() {
-            create::<LEN>(path, magic).map_err(OpenError::io(path, "created"))?;
+            create::<LEN>(path, magic, io.as_ref()).map_err(OpenError::io(path, "created"))?;
         }
         let bytes = zeroize::Zeroizing::new(std::fs::read(path).map_err(OpenError::io(path, "read"))?);
         let (header, slots) = bytes.split_at_checked(HEADER_LEN).unwrap_or((&[], &[]));
@@ -43,6 +47,7 @@ impl<const LEN: usize> Slots<LEN> {
         let file = durable::open_existing(path).map_err(OpenError::io(path, "opened"))?;
         let count = u32::try_from(slots.len()).map_err(|_| OpenError::corrupt(path, 0, "it is too long"))?;
         let mut opened = Self {
+            io: Arc::clone(io),
             file,
             path: path.to_owned(),
             count,
@@ -61,37 +66,49 @@ impl<const LEN: usize> Slots<LEN> {
         Ok(opened)
     }
 
-    /// A free slot, taken; the file grows when there is none.
-    fn take_free(&mut self) -> io::Result<u32> {
-        if let Some(slot) = self.free.pop() {
-            return Ok(slot);
+    /// Free slots, taken; the file grows first where there are too few, so that a full disk is noticed before anything is written.
+    fn take_free(&mut self, wanted: usize) -> io::Result<Vec<u32>> {
+        if let Some(missing) = wanted.checked_sub(self.free.len()).filter(|missing| *missing > 0) {
+            self.grow(missing.next_multiple_of(GROWTH))?;
         }
-        let slot = self.count;
-        let count = u32::try_from(GROWTH).map_err(io::Error::other)?;
-        self.file.write_all_at(&vec![0; GROWTH * LEN], offset::<LEN>(slot))?;
-        self.file.sync_all().map_err(failure::of_sync)?;
-        self.count += count;
-        self.free.extend((slot + 1..self.count).rev());
-        Ok(slot)
+        let rest = self.free.len().saturating_sub(wanted);
+        Ok(self.free.split_off(rest))
     }
 
-    /// Takes a free slot and writes it; durable after [`Slots::sync`]. On a full disk the slot stays free.
-    pub(super) fn fill(&mut self, bytes: &[u8; LEN]) -> io::Result<u32> {
-        let slot = self.take_free()?;
-        if let Err(error) = self.write(slot, bytes) {
-            self.free.push(slot);
+    fn grow(&mut self, by: usize) -> io::Result<()> {
+        let added = u32::try_from(by).ok().and_then(|by| self.count.checked_add(by));
+        let count = added.ok_or_else(|| io::Error::other("the file is too long"))?;
+        let zeros = vec![0; GROWTH * LEN];
+        for slot in (self.count..count).step_by(GROWTH) {
+            self.io.write_at(&self.file, &zeros, offset::<LEN>(slot))?;
+        }
+        self.file.sync_all().map_err(failure::of_sync)?;
+        let mut free: Vec<u32> = (self.count..count).rev().collect();
+        free.append(&mut self.free);
+        (self.free, self.count) = (free, count);
+        Ok(())
+    }
+
+    /// Takes free slots and writes them, durably. On a full disk they stay free, and nothing is left in them: what nobody knows of
+    /// nobody destroys.
+    pub(super) fn fill(&mut self, contents: &[&[u8; LEN]]) -> io::Result<Vec<u32>> {
+        let taken = self.take_free(contents.len())?;
+        let mut pairs = taken.iter().zip(contents);
+        if let Err(error) = pairs.try_for_each(|(slot, bytes)| self.write(*slot, bytes)) {
+            self.zero(&taken).map_err(failure::of_sync)?;
             return Err(error);
         }
-        Ok(slot)
+        self.sync()?;
+        Ok(taken)
     }
 
     /// Writes a slot; durable after [`Slots::sync`].
     pub(super) fn write(&self, slot: u32, bytes: &[u8; LEN]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset::<LEN>(slot))
+        self.io.write_at(&self.file, bytes, offset::<LEN>(slot))
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data().map_err(failure::of_sync)
+        self.io.sync(&self.file).map_err(failure::of_sync)
     }
 
     pub(super) fn read(&self, slot: u32) -> io::Result<[u8; LEN]> {
@@ -114,12 +131,12 @@ impl<const LEN: usize> Slots<LEN> {
     }
 
     /// Zeroes all slots in place and removes the file.
-    pub(super) fn remove(self) -> io::Result<()> {
+    pub(super) fn remove(&self) -> io::Result<()> {
         let zeros = vec![0; GROWTH * LEN];
         for slot in (0..self.count).step_by(GROWTH) {
             let left = (self.count - slot) as usize * LEN;
             let (part, _) = zeros.split_at(left.min(zeros.len()));
-            self.file.write_all_at(part, offset::<LEN>(slot))?;
+            self.io.write_at(&self.file, part, offset::<LEN>(slot))?;
         }
         self.sync()?;
         durable::remove(&self.path)?;
@@ -131,14 +148,14 @@ fn offset<const LEN: usize>(slot: u32) -> u64 {
     HEADER_LEN as u64 + u64::from(slot) * LEN as u64
 }
 
-fn create<const LEN: usize>(path: &Path, magic: &[u8; 16]) -> io::Result<()> {
+fn create<const LEN: usize>(path: &Path, magic: &[u8; 16], io: &dyn FileIo) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     durable::remove(&unfinished)?;
-    let mut file = TempFile::create(unfinished)?;
+    let file = TempFile::create(unfinished)?;
     let mut bytes = magic.to_vec();
     bytes.extend_from_slice(&VERSION.to_be_bytes());
     bytes.resize(HEADER_LEN + GROWTH * LEN, 0);
-    file.write_all(&bytes)?;
+    io.write_at(file.file(), &bytes, 0)?;
     file.persist(path)?;
     Ok(())
 }

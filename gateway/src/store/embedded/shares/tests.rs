@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt;
 use sealpost_proto::id::{Hash, TransferId};
 use zeroize::Zeroizing;
 
@@ -305,4 +307,108 @@ async fn shares_of_a_lost_or_foreign_ring_are_told() {
 
     fs::write(ring_file(root.path()), ring).unwrap();
     assert!(open(root.path()).unusable().await.unwrap().is_empty());
+}
+
+/// A disk without room: what is there can be overwritten, and no file grows. Half of what would not fit is written all the same.
+#[derive(Debug, Default)]
+struct SmallDisk {
+    is_full: AtomicBool,
+    is_broken: AtomicBool,
+}
+
+impl FileIo for SmallDisk {
+    fn allocate(&self, file: &fs::File, len: u64) -> io::Result<()> {
+        SystemIo.allocate(file, len)
+    }
+
+    fn write_at(&self, file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let is_too_long = file.metadata()?.len() < offset + bytes.len() as u64;
+        if self.is_full.load(Ordering::SeqCst) && is_too_long {
+            let (first, _) = bytes.split_at(bytes.len() / 2 + 1);
+            SystemIo.write_at(file, first, offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        SystemIo.write_at(file, bytes, offset)
+    }
+
+    fn sync(&self, file: &fs::File) -> io::Result<()> {
+        SystemIo.sync(file)
+    }
+}
+
+fn open_on(root: &Path, disk: &Arc<SmallDisk>) -> EmbeddedShares {
+    let data = PrivateFolder::open(&root.join("data")).unwrap();
+    let ring = PrivateFolder::open(&root.join("data-ring")).unwrap();
+    let io = Arc::clone(disk) as Arc<dyn FileIo>;
+    EmbeddedShares::open_with(&data, &ring, Arc::new(SystemRandom), io).unwrap()
+}
+
+#[tokio::test]
+async fn n113_a_full_disk_while_a_key_is_replaced_stops_nothing() {
+    let (root, disk) = (tempfile::tempdir().unwrap(), Arc::new(SmallDisk::default()));
+    let shares = open_on(root.path(), &disk);
+    for n in 0..200 {
+        shares.put(&share(n), &value(n)).await.unwrap();
+    }
+    let before = slots(&ring_file(root.path()), 64);
+    disk.is_full.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(shares.replace_key(DAY).await.unwrap_err().is_full());
+        assert_eq!(
+            slots(&ring_file(root.path()), 64).len(),
+            2,
+            "one unfinished key, not one for each try"
+        );
+        assert_eq!(
+            slots(&rows_file(root.path()), 128).len(),
+            200,
+            "nothing is half written"
+        );
+    }
+    shares.destroy(&share(0)).await.unwrap();
+    shares.put(&share(200), &value(200)).await.unwrap();
+    let tomorrow = ShareRef {
+        day: Day(DAY.0 + 1),
+        ..share(201)
+    };
+    assert!(shares.put(&tomorrow, &value(201)).await.unwrap_err().is_full());
+    for n in 1..=200 {
+        assert_eq!(shares.take(&share(n), &witness()).await.unwrap(), value(n));
+    }
+    let between = slots(&ring_file(root.path()), 64);
+    disk.is_full.store(false, Ordering::SeqCst);
+    shares.replace_key(DAY).await.unwrap();
+    shares.put(&tomorrow, &value(201)).await.unwrap();
+    let keys = fs::read(ring_file(root.path())).unwrap();
+    for old in before.iter().chain(&between) {
+        assert!(!contains(&keys, &old[16..48]), "no key from before is left");
+    }
+    assert_eq!(slots(&rows_file(root.path()), 128).len(), 200, "each row once");
+    drop(shares);
+    let shares = open(root.path());
+    for n in 1..=200 {
+        assert_eq!(shares.take(&share(n), &witness()).await.unwrap(), value(n));
+    }
+}
+
+#[tokio::test]
+async fn shares_that_cannot_be_written_any_more_end_the_process() {
+    let (root, disk) = (tempfile::tempdir().unwrap(), Arc::new(SmallDisk::default()));
+    let shares = open_on(root.path(), &disk);
+    shares.put(&share(1), &value(1)).await.unwrap();
+    let [data, _] = &shares.folders;
+    disk.is_full.store(true, Ordering::SeqCst);
+    for n in 2..=250 {
+        shares.put(&share(n), &value(n)).await.unwrap();
+    }
+    assert!(shares.replace_key(DAY).await.unwrap_err().is_full());
+    assert!(data.failed().now_or_never().is_none(), "a full disk ends nothing");
+    disk.is_broken.store(true, Ordering::SeqCst);
+    shares.destroy(&share(1)).await.unwrap_err();
+    disk.is_broken.store(false, Ordering::SeqCst);
+    shares.take(&share(2), &witness()).await.unwrap_err();
+    assert!(data.failed().now_or_never().is_some());
 }
