@@ -85,7 +85,7 @@ impl Service {
         sealed: &Sealed,
         witness: &Committed,
     ) -> Result<Option<Base64>, Error> {
-        let Some(place) = ShareRef::of(*id, sealed.share_commit, sealed.expires_at) else {
+        let Some(place) = ShareRef::of_sealed(*id, sealed) else {
             return Ok(None);
         };
         match self.ports.shares.take(&place, witness).await {

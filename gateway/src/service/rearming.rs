@@ -36,7 +36,7 @@ impl Service {
             return Err(self.refuse(grant.keyed(), refused, refusal).await);
         }
         let sealed = transfer.as_ref().and_then(|t| t.sealed.as_ref());
-        let place = sealed.and_then(|sealed| ShareRef::of(id, sealed.share_commit, sealed.expires_at));
+        let place = sealed.and_then(|sealed| ShareRef::of_sealed(id, sealed));
         let place = place.ok_or(ProblemKind::NotFound)?;
         // Held until the record: nobody takes the row for one that nothing refers to.
         let gate = self.ports.share_gate.read().await;

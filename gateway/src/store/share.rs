@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::StoreError;
 use super::ledger::Committed;
+use crate::domain::Sealed;
 
 /// Days since 1970-01-01 UTC: the day on which a share expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -49,6 +50,12 @@ impl ShareRef {
             commit: commit?,
             day: Day::of(expires_at),
         })
+    }
+
+    /// Where the share of a sealed transfer is kept; none if its header commits to none.
+    #[must_use]
+    pub fn of_sealed(transfer: TransferId, sealed: &Sealed) -> Option<Self> {
+        Self::of(transfer, sealed.share_commit, sealed.expires_at)
     }
 }
 

@@ -4,14 +4,12 @@
 //! sealed without it, or swept. Of a transfer that is not sealed yet nothing is touched: its sender may still bring the same part,
 //! which takes the old one's place. Shares are not here: they wait an hour, not two days.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_proto::crypto::sha256;
-use sealpost_proto::id::Hash;
 use tokio::sync::RwLock;
 
+use super::blobs::blobs_of;
 use super::clock::{ClockState, ClockWatch};
 use crate::domain::Transfer;
 use crate::store::StoreError;
@@ -133,20 +131,13 @@ impl Garbage {
 
 /// Whether the transfer refers to the blob, or may do so yet.
 fn may_need(transfer: &Transfer, key: &BlobKey) -> bool {
-    let Some(sealed) = &transfer.sealed else {
+    if transfer.sealed.is_none() {
         return true;
-    };
+    }
     if transfer.shredded.is_some_and(|shredded| shredded.is_swept) {
         return false;
     }
-    let id = &transfer.id;
-    let parts = transfer.parts.iter().flat_map(|(number, part)| {
-        let leaves = BlobKey::part_leaves(id, *number, &part.root);
-        [BlobKey::part(id, *number, &part.root), leaves]
-    });
-    let mut needed: BTreeSet<BlobKey> = parts.collect();
-    needed.insert(BlobKey::envelope(id, &Hash::from_bytes(sha256(&[&sealed.seal.0]))));
-    needed.contains(key)
+    blobs_of(transfer).contains(key)
 }
 
 #[cfg(test)]

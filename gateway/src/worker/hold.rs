@@ -139,7 +139,7 @@ mod tests {
         let id = TransferId::from_bytes([n; 16]);
         clinic.sent(id, 3, None);
         let sealed = clinic.sealed(id);
-        let share = ShareRef::of(id, sealed.share_commit, sealed.expires_at).unwrap();
+        let share = ShareRef::of_sealed(id, &sealed).unwrap();
         house.shares.put(&share, &Zeroizing::new(SHARE)).await.unwrap();
         let change = Change::TransferSealed {
             transfer: id,

@@ -3,6 +3,7 @@
 //! The leaf comes first, then the destruction, then the record that it is done. So a gateway that stops in between goes on at
 //! its next start, before it serves anything. Nothing here decides what is due: the rules do.
 
+mod blobs;
 mod clock;
 mod garbage;
 mod hold;

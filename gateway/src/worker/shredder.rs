@@ -79,6 +79,5 @@ impl ShareShredder {
 
 /// The share of a sealed transfer, if its header asks for one.
 pub(super) fn share_ref(transfer: &Transfer) -> Option<ShareRef> {
-    let sealed = transfer.sealed.as_ref()?;
-    ShareRef::of(transfer.id, sealed.share_commit, sealed.expires_at)
+    ShareRef::of_sealed(transfer.id, transfer.sealed.as_ref()?)
 }

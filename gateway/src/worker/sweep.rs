@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_proto::crypto::sha256;
-use sealpost_proto::id::{GatewayId, Hash, TransferId};
+use sealpost_proto::id::{GatewayId, TransferId};
 use sealpost_proto::log::{Actor, ActorKind};
 use thiserror::Error;
 use tokio::sync::{Mutex, Notify, RwLock};
 
+use super::blobs::{blobs_of, superseded_blobs_of};
 use super::clock::{ClockState, ClockWatch};
 use super::orphans::Orphans;
 use super::shredder::{Position, ShareShredder, share_ref};
@@ -200,16 +200,18 @@ impl Sweep {
             Step::Destroy => Ok(self.shredder.destroy(&transfer).await?),
             Step::ReplaceKey => self.replace_key(&transfer, replaced).await,
             Step::Tidy => {
-                self.delete_superseded(&transfer).await?;
+                self.delete(superseded_blobs_of(&transfer)).await?;
                 self.record(*id, shredding::tidied).await
             }
             Step::Sweep => {
-                self.delete_blobs(&transfer).await?;
+                self.delete(superseded_blobs_of(&transfer)).await?;
+                self.delete(blobs_of(&transfer)).await?;
                 self.record(*id, shredding::swept).await
             }
             Step::Abandon => self.record(*id, shredding::abandon).await,
             Step::Remove => {
-                self.delete_blobs(&transfer).await?;
+                self.delete(superseded_blobs_of(&transfer)).await?;
+                self.delete(blobs_of(&transfer)).await?;
                 self.record(*id, shredding::removed).await
             }
         }
@@ -232,28 +234,11 @@ impl Sweep {
         self.record(transfer.id, shredding::key_replaced).await
     }
 
-    async fn delete_superseded(&self, transfer: &Transfer) -> Result<(), StoreError> {
-        for (number, root) in &transfer.superseded {
-            self.delete_part(&transfer.id, *number, root).await?;
+    async fn delete(&self, blobs: Vec<BlobKey>) -> Result<(), StoreError> {
+        for blob in &blobs {
+            self.ports.blobs.delete(blob).await?;
         }
         Ok(())
-    }
-
-    async fn delete_blobs(&self, transfer: &Transfer) -> Result<(), StoreError> {
-        self.delete_superseded(transfer).await?;
-        for (number, part) in &transfer.parts {
-            self.delete_part(&transfer.id, *number, &part.root).await?;
-        }
-        if let Some(sealed) = &transfer.sealed {
-            let seal = Hash::from_bytes(sha256(&[&sealed.seal.0]));
-            self.ports.blobs.delete(&BlobKey::envelope(&transfer.id, &seal)).await?;
-        }
-        Ok(())
-    }
-
-    async fn delete_part(&self, id: &TransferId, number: u32, root: &Hash) -> Result<(), StoreError> {
-        self.ports.blobs.delete(&BlobKey::part(id, number, root)).await?;
-        self.ports.blobs.delete(&BlobKey::part_leaves(id, number, root)).await
     }
 
     async fn record<F>(&self, id: TransferId, decide: F) -> Result<(), SweepError>

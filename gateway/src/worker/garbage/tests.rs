@@ -1,11 +1,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use sealpost_proto::id::TransferId;
+use sealpost_proto::id::{Hash, TransferId};
 
 use super::*;
 use crate::clock::Clock;
 use crate::domain::fixture::{Clinic, NOW};
+use crate::domain::sealing::seal_hash;
 use crate::domain::{Change, Effects, Key, ShredCause};
 use crate::random::SystemRandom;
 use crate::store::embedded::EmbeddedLedger;
@@ -136,7 +137,7 @@ impl House {
         };
         self.record(vec![announced, stored]).await;
         let mut needed = vec![
-            BlobKey::envelope(&ID, &Hash::from_bytes(sha256(&[&sealed.seal.0]))),
+            BlobKey::envelope(&ID, &seal_hash(&sealed.seal.0)),
             BlobKey::part(&ID, 0, &part.root),
             BlobKey::part_leaves(&ID, 0, &part.root),
         ];

@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::format::{FRAME_HEAD_LEN, FRAME_MAGIC, Frame, HEADER_LEN, Header, HeaderError, VERSION, claimed_len};
-use super::scan::Next;
+use super::format::{Frame, HEADER_LEN, Header, HeaderError, VERSION};
+use super::scan::{Next, frame_at, good_frame_from, scan};
 use crate::store::durable;
 use crate::store::open::OpenError;
 
@@ -109,29 +109,16 @@ impl Salvage {
             );
             return Ok(0);
         }
-        let mut offset = HEADER_LEN;
-        let mut what = None;
-        while let Some((frame, len)) = frame_at(bytes, offset) {
-            if (frame.first_seq, frame.previous) != (next.seq, next.previous) {
-                what = Some("the frame does not continue the one before it".to_owned());
-                break;
-            }
-            if let Err(why) = hand_over(&frame, true, visit) {
-                what = Some(why);
-                break;
-            }
-            next.seq += frame.records.len() as u64;
-            next.previous = frame.hash;
-            offset += len;
-        }
+        let (offset, what) = match scan(bytes, HEADER_LEN, next, |_, frame| hand_over(frame, true, visit)) {
+            Ok(end) if !is_last && end.dirty > end.offset => (
+                end.offset,
+                Some("the frame is not readable, and a file follows".to_owned()),
+            ),
+            Ok(end) => (end.offset, None),
+            Err(damage) => (damage.offset, Some(damage.what)),
+        };
         self.last_kept = next.seq - 1;
         self.last_found = self.last_kept;
-        let is_clean = bytes
-            .get(offset..)
-            .is_none_or(|rest| rest.iter().all(|byte| *byte == 0));
-        if what.is_none() && !is_clean && (!is_last || next_frame(bytes, offset).is_some()) {
-            what = Some("the frame is not readable, and more follows".to_owned());
-        }
         let is_whole = what.is_none() && !is_last;
         self.kept.push((path.to_owned(), (!is_whole).then_some(offset as u64)));
         if let Some(what) = what {
@@ -144,7 +131,7 @@ impl Salvage {
     /// Finds whole frames behind the damage. What the visitor makes of them is no damage any more.
     fn anywhere(&mut self, bytes: &[u8], from: usize, visit: &mut Visit<'_>) {
         let mut offset = from;
-        while let Some(at) = next_frame(bytes, offset) {
+        while let Some(at) = good_frame_from(bytes, offset) {
             let Some((frame, len)) = frame_at(bytes, at) else {
                 return;
             };
@@ -185,23 +172,6 @@ fn hand_over(frame: &Frame<'_>, is_kept: bool, visit: &mut Visit<'_>) -> Result<
         visit(Salvaged { seq, bytes, is_kept })?;
     }
     Ok(())
-}
-
-/// The frame at `offset` and its length, if a whole one is there.
-fn frame_at(bytes: &[u8], offset: usize) -> Option<(Frame<'_>, usize)> {
-    let rest = bytes.get(offset..)?;
-    let len = claimed_len(rest.get(..FRAME_HEAD_LEN)?)?;
-    Some((Frame::decode(rest.get(..len)?)?, len))
-}
-
-/// Where the next whole frame begins, at `offset` or behind it.
-fn next_frame(bytes: &[u8], offset: usize) -> Option<usize> {
-    let rest = bytes.get(offset..)?;
-    rest.windows(FRAME_MAGIC.len())
-        .enumerate()
-        .filter(|(_, window)| *window == FRAME_MAGIC)
-        .map(|(at, _)| offset + at)
-        .find(|at| frame_at(bytes, *at).is_some())
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub(super) fn scan(
     }
     let dirty = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     if dirty > offset
-        && let Some(good) = good_frame_after(bytes, offset)
+        && let Some(good) = good_frame_from(bytes, offset)
     {
         return Err(Damage {
             offset,
@@ -63,19 +63,19 @@ pub(super) fn scan(
 }
 
 /// The frame at `offset` and its length, if a good one is there.
-fn frame_at(bytes: &[u8], offset: usize) -> Option<(Frame<'_>, usize)> {
+pub(super) fn frame_at(bytes: &[u8], offset: usize) -> Option<(Frame<'_>, usize)> {
     let rest = bytes.get(offset..)?;
     let len = claimed_len(rest.get(..FRAME_HEAD_LEN)?)?;
     Some((Frame::decode(rest.get(..len)?)?, len))
 }
 
-/// Offset of a good frame after `offset`. The magic cannot begin one inside a record: a length starts with a zero byte,
-/// and JSON has none.
-fn good_frame_after(bytes: &[u8], offset: usize) -> Option<usize> {
-    let rest = bytes.get(offset + 1..)?;
+/// Offset of the first good frame at `offset` or behind it. The magic cannot begin one inside a record: a length starts with a
+/// zero byte, and JSON has none.
+pub(super) fn good_frame_from(bytes: &[u8], offset: usize) -> Option<usize> {
+    let rest = bytes.get(offset..)?;
     rest.windows(FRAME_MAGIC.len())
         .enumerate()
         .filter(|(_, window)| *window == FRAME_MAGIC)
-        .map(|(at, _)| offset + 1 + at)
+        .map(|(at, _)| offset + at)
         .find(|at| frame_at(bytes, *at).is_some())
 }
