@@ -28,7 +28,7 @@ use crate::identity::{IdentityError, identity};
 use crate::random::Random;
 use crate::service::Identity;
 use crate::store::StoreError;
-use crate::store::embedded::{EmbeddedHeads, EmbeddedLedger, EmbeddedShares, Remains, put_in_place};
+use crate::store::embedded::{EmbeddedHeads, EmbeddedLedger, EmbeddedShares, Remains, check_in_place, put_in_place};
 use crate::store::folder::PrivateFolder;
 use crate::store::ledger::Ledger;
 use crate::store::open::OpenError;
@@ -113,6 +113,7 @@ pub struct Request {
 /// # Errors
 /// [`RepairError`].
 pub async fn run(request: &Request, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Outcome, RepairError> {
+    check_in_place(&request.data)?;
     let has = |name: &str| request.data.join(name).exists();
     if !has("journal") || !has("keys/gateway-id") {
         return Err(RepairError::NoGateway(request.data.clone()));
@@ -192,7 +193,8 @@ struct Repair<'a> {
 impl Repair<'_> {
     /// Does it, and returns the folder with what was damaged.
     async fn run(self, findings: &Findings, again: Vec<Change>) -> Result<PathBuf, RepairError> {
-        let repaired = self.remains.rebuild(self.data)?;
+        let name = (self.clock.now_millis() / 1000).to_string();
+        let repaired = self.remains.rebuild(self.data, &name)?;
         let checkpoint = findings.ended.sign(&self.identity.log_key)?.to_string();
         let restart = Restart {
             log: findings.successor,
@@ -210,7 +212,6 @@ impl Repair<'_> {
         let shares = EmbeddedShares::open(self.data, self.ring, Arc::clone(&self.random))?;
         shares.end_days_before(Day(u32::MAX), &BTreeSet::new()).await?;
         drop(shares);
-        let name = (self.clock.now_millis() / 1000).to_string();
         Ok(put_in_place(self.data, repaired, &name)?)
     }
 

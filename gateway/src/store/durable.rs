@@ -75,6 +75,14 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a folder and what is in it; a missing one is no error.
+pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// The folder in which a path lies.
 pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {

@@ -32,6 +32,18 @@ pub enum OpenError {
         /// What was found.
         what: String,
     },
+    /// A repair was interrupted after it took the damaged journal away and before it put the repaired one in its place.
+    #[error(
+        "the folder {data} has no journal, but {found} is there: a repair was interrupted. Move {found} to {data}/journal, and run \
+         `sealpost-gateway journal repair` again.",
+        data = data.display(), found = found.display()
+    )]
+    JournalAside {
+        /// The data folder.
+        data: PathBuf,
+        /// The journal that was damaged, or that was kept last.
+        found: PathBuf,
+    },
     /// Written by a version of the gateway that this one does not know.
     #[error("{file} was written in format version {found}, and this gateway knows {known}. Use the version of the gateway that wrote it.", file = file.display())]
     Version {

@@ -14,6 +14,7 @@ use super::committer::{Chain, Committer, Job};
 use super::drain::{Bounds, Signal};
 use super::journal::{FILE_LEN, FileIo, JournalReader, Options, SystemIo};
 use super::leaves::Selection;
+use super::salvage;
 use super::snapshot;
 use super::start::{Setup, Started, start};
 use super::verification::{Verification, VerificationState};
@@ -98,7 +99,7 @@ impl EmbeddedLedger {
         how: How,
     ) -> Result<Self, OpenError> {
         let journal = Options {
-            folder: folder.subfolder("journal")?,
+            folder: salvage::journal_folder(folder)?,
             file_len: how.file_len,
             io: how.io,
             random: Arc::clone(&random),

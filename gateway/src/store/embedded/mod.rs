@@ -28,6 +28,6 @@ mod views;
 
 pub use heads::EmbeddedHeads;
 pub use ledger::EmbeddedLedger;
-pub use salvage::{Counts, Damage, Remains, put_in_place};
+pub use salvage::{Counts, Damage, Remains, check_in_place, put_in_place};
 pub use shares::EmbeddedShares;
 pub use verification::VerificationState;

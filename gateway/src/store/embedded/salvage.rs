@@ -21,6 +21,12 @@ use crate::store::open::OpenError;
 
 /// Folder in which the repaired journal is built.
 const REPAIRED: &str = "repaired";
+/// Folder of the journal, in the data folder and in what is like it.
+const JOURNAL: &str = "journal";
+/// How the folders begin in which damaged journals are kept.
+const LOST: &str = "lost-";
+/// Extension of the damaged journal between two steps of an exchange.
+const ASIDE: &str = "aside";
 /// Folders that are made anew from the journal.
 const DERIVED: [&str; 2] = ["views", "snapshots"];
 
@@ -102,7 +108,7 @@ impl Remains {
     /// # Errors
     /// [`OpenError`] if it cannot be read at all.
     pub fn read(data: &PrivateFolder, watched: &[(u64, u64)]) -> Result<Self, OpenError> {
-        let journal = data.subfolder("journal")?;
+        let journal = journal_folder(data)?;
         let mut reading = Reading::new(watched);
         let salvage = Salvage::read(&journal, &mut |record| reading.take(&record))?;
         Ok(Self {
@@ -145,15 +151,22 @@ impl Remains {
         self.heads.get(&(log, size)).copied()
     }
 
-    /// A folder like the data folder with the records before the damage, to go on from. What an earlier try left there is removed.
+    /// A folder like the data folder with the records before the damage, to go on from. What an earlier try left there may be the
+    /// damaged journal, and is kept as `data/lost-<name>`.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn rebuild(&self, data: &PrivateFolder) -> Result<PrivateFolder, OpenError> {
+    pub fn rebuild(&self, data: &PrivateFolder, name: &str) -> Result<PrivateFolder, OpenError> {
         let path = data.path().join(REPAIRED);
-        remove_all(&path).map_err(OpenError::io(&path, "removed"))?;
+        if path.exists() {
+            let keep = || {
+                fs::rename(&path, lost(data.path(), name))?;
+                durable::sync_folder(data.path())
+            };
+            keep().map_err(OpenError::io(&path, "kept aside"))?;
+        }
         let repaired = PrivateFolder::open(&path)?;
-        let journal = repaired.subfolder("journal")?;
+        let journal = repaired.subfolder(JOURNAL)?;
         self.salvage
             .copy_kept(&journal)
             .map_err(OpenError::io(&journal, "filled"))?;
@@ -161,18 +174,68 @@ impl Remains {
     }
 }
 
+/// The folder of the journal in the data folder; made if there is none, unless a repair took one away from there.
+///
+/// # Errors
+/// [`OpenError::JournalAside`] if a repair was interrupted between two steps; [`OpenError::Io`].
+pub(super) fn journal_folder(data: &PrivateFolder) -> Result<PathBuf, OpenError> {
+    check_in_place(data.path())?;
+    data.subfolder(JOURNAL)
+}
+
+/// Checks that a repair did not take the journal away without putting another in its place.
+///
+/// # Errors
+/// [`OpenError::JournalAside`] if it did; [`OpenError::Io`].
+pub fn check_in_place(data: &Path) -> Result<(), OpenError> {
+    if !data.exists() || data.join(JOURNAL).exists() {
+        return Ok(());
+    }
+    match journal_aside(data).map_err(OpenError::io(data, "listed"))? {
+        Some(found) => Err(OpenError::JournalAside {
+            data: data.to_owned(),
+            found,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A journal that a repair has kept: the damaged one of the repair that was interrupted, or of the last that was not.
+fn journal_aside(data: &Path) -> io::Result<Option<PathBuf>> {
+    let repaired = data.join(REPAIRED).join(JOURNAL);
+    let mut aside = vec![repaired.with_extension(ASIDE), repaired];
+    let mut lost = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let name = entry?.file_name();
+        if name.to_string_lossy().starts_with(LOST) {
+            lost.push(data.join(name).join(JOURNAL));
+        }
+    }
+    lost.sort();
+    aside.extend(lost.into_iter().rev());
+    Ok(aside.into_iter().find(|journal| journal.exists()))
+}
+
+/// A folder for what is kept that does not exist yet.
+fn lost(data: &Path, name: &str) -> PathBuf {
+    let first = data.join(format!("{LOST}{name}"));
+    let others = (2_u32..).map(|number| data.join(format!("{LOST}{name}-{number}")));
+    let free = std::iter::once(first.clone()).chain(others).find(|path| !path.exists());
+    free.unwrap_or(first)
+}
+
 /// Puts the repaired journal into its place, and keeps the damaged one as `data/lost-<name>/journal`. Returns that folder.
 ///
 /// # Errors
-/// [`OpenError::Io`]; then either journal is in place, and a repair can be run again.
+/// [`OpenError::Io`]; then either journal is in place, or [`check_in_place`] says where they are.
 pub fn put_in_place(data: &PrivateFolder, repaired: PrivateFolder, name: &str) -> Result<PathBuf, OpenError> {
-    let (folder, lost) = (repaired.path().to_owned(), data.path().join(format!("lost-{name}")));
+    let (folder, lost) = (repaired.path().to_owned(), lost(data.path(), name));
     let place = || -> io::Result<()> {
         for derived in DERIVED {
-            remove_all(&data.path().join(derived))?;
-            remove_all(&folder.join(derived))?;
+            durable::remove_folder(&data.path().join(derived))?;
+            durable::remove_folder(&folder.join(derived))?;
         }
-        exchange(&data.path().join("journal"), &folder.join("journal"))?;
+        exchange(&data.path().join(JOURNAL), &folder.join(JOURNAL))?;
         durable::sync_folder(data.path())?;
         durable::sync_folder(&folder)?;
         durable::remove(&folder.join("lock"))?;
@@ -188,19 +251,12 @@ pub fn put_in_place(data: &PrivateFolder, repaired: PrivateFolder, name: &str) -
 fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            let aside = other.with_extension("aside");
+            let aside = other.with_extension(ASIDE);
             fs::rename(one, &aside)?;
             fs::rename(other, one)?;
             fs::rename(aside, other)
         }
         done => done.map_err(io::Error::from),
-    }
-}
-
-fn remove_all(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
     }
 }
 
@@ -279,3 +335,6 @@ impl<'a> Reading<'a> {
 fn is_of_organisation(change: &Change) -> bool {
     change.key() == Key::Organisation && !matches!(change, Change::DeviceWaiting { .. } | Change::LossAccepted { .. })
 }
+
+#[cfg(test)]
+mod tests;
