@@ -2,18 +2,16 @@
 //!
 //! A bucket is kept as the moment at which it will be full again (the generic cell rate algorithm): whoever takes a token moves
 //! it on, and is refused when it would lie further ahead than a whole bucket. A bucket that is full is the same as none. What is
-//! forgotten at a restart does no harm: it lets a burst through once more.
+//! forgotten at a restart does no harm: it lets a burst through once more. When there are too many, those that are nearest to
+//! full are forgotten first: nobody loses a token by that, and whoever emptied a bucket does not get it back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Most buckets; those who come when all are in use share one.
+/// Most buckets.
 const CAPACITY: usize = 1 << 16;
-
-/// Least time between two looks for buckets that are full again.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A rate with its burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +33,15 @@ impl Rate {
     #[must_use]
     pub fn per_hour(count: u32) -> Option<Self> {
         Self::new(Duration::from_secs(3_600), count, count)
+    }
+
+    /// The rate of so many together.
+    #[must_use]
+    pub fn times(self, many: u32) -> Self {
+        Self {
+            interval: self.interval / many.max(1),
+            whole: self.whole,
+        }
     }
 
     fn new(time: Duration, count: u32, burst: u32) -> Option<Self> {
@@ -71,12 +78,11 @@ pub struct Buckets<K> {
 struct Table<K> {
     /// When each bucket is full again.
     full_at: HashMap<K, Duration>,
-    /// The same of the bucket that those share for whom there is none.
-    shared: Duration,
-    pruned_at: Duration,
+    /// The same in the order of time.
+    by_time: BTreeSet<(Duration, K)>,
 }
 
-impl<K: Eq + Hash> Buckets<K> {
+impl<K: Copy + Ord + Hash> Buckets<K> {
     /// Buckets that are all full.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
@@ -86,8 +92,7 @@ impl<K: Eq + Hash> Buckets<K> {
     fn with_capacity(rate: Rate, capacity: usize) -> Self {
         let table = Table {
             full_at: HashMap::new(),
-            shared: Duration::ZERO,
-            pruned_at: Duration::ZERO,
+            by_time: BTreeSet::new(),
         };
         Self {
             rate,
@@ -106,28 +111,34 @@ impl<K: Eq + Hash> Buckets<K> {
             Cost::Whole => self.rate.interval,
             Cost::Tenth => self.rate.interval / 10,
         };
-        let full_at = table.bucket(key, now, self.capacity);
-        let after = (*full_at).max(now) + cost;
+        let after = table.full_at.get(&key).map_or(now, |full_at| now.max(*full_at)) + cost;
         let missing = after.saturating_sub(now + self.rate.whole);
         if missing.is_zero() {
-            *full_at = after;
+            table.set(key, after);
+            table.forget(now, self.capacity);
             return Ok(());
         }
         Err(RetryAfter(missing.as_secs() + u64::from(missing.subsec_nanos() > 0)))
     }
 }
 
-impl<K: Eq + Hash> Table<K> {
-    fn bucket(&mut self, key: K, now: Duration, capacity: usize) -> &mut Duration {
-        if self.full_at.len() >= capacity && now >= self.pruned_at + PRUNE_INTERVAL {
-            self.full_at.retain(|_, full_at| *full_at > now);
-            self.full_at.shrink_to_fit();
-            self.pruned_at = now;
+impl<K: Copy + Ord + Hash> Table<K> {
+    fn set(&mut self, key: K, full_at: Duration) {
+        if let Some(before) = self.full_at.insert(key, full_at) {
+            self.by_time.remove(&(before, key));
         }
-        if self.full_at.len() >= capacity && !self.full_at.contains_key(&key) {
-            return &mut self.shared;
+        self.by_time.insert((full_at, key));
+    }
+
+    /// Forgets the buckets that are full, and while there are too many those that are nearest to it.
+    fn forget(&mut self, now: Duration, capacity: usize) {
+        while let Some((full_at, key)) = self.by_time.first().copied() {
+            if full_at > now && self.full_at.len() <= capacity {
+                return;
+            }
+            self.by_time.remove(&(full_at, key));
+            self.full_at.remove(&key);
         }
-        self.full_at.entry(key).or_insert(Duration::ZERO)
     }
 }
 
@@ -175,21 +186,38 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_newcomers_then_share_a_bucket() {
+    fn memory_is_bounded_and_nobody_is_kept_out_by_others() {
         let buckets = Buckets::with_capacity(Rate::per_second(1, 2).unwrap(), 3);
-        for key in 0..3 {
-            assert_eq!(buckets.take(key, Cost::Whole, NOW), Ok(()));
+        for _ in 0..2 {
+            assert_eq!(buckets.take(1, Cost::Whole, NOW), Ok(()));
         }
-        let newcomers = (10..20).filter(|key| buckets.take(*key, Cost::Whole, NOW).is_ok());
-        assert_eq!(newcomers.count(), 2);
-        assert_eq!(buckets.take(0, Cost::Whole, NOW), Ok(()), "those who have one keep it");
+        for key in 10..1_000 {
+            assert_eq!(buckets.take(key, Cost::Whole, NOW), Ok(()), "newcomer {key}");
+        }
+        assert_eq!(
+            buckets.take(1, Cost::Whole, NOW),
+            Err(RetryAfter(1)),
+            "whoever emptied a bucket gets no other"
+        );
+        let sizes = |buckets: &Buckets<u32>| {
+            let table = buckets.table.lock().unwrap();
+            (table.full_at.len(), table.by_time.len())
+        };
+        assert_eq!(sizes(&buckets), (3, 3));
         let later = NOW + Duration::from_secs(60);
         assert_eq!(buckets.take(10, Cost::Whole, later), Ok(()));
-        assert_eq!(
-            buckets.table.lock().unwrap().full_at.len(),
-            1,
-            "what is full is forgotten"
-        );
+        assert_eq!(sizes(&buckets), (1, 1), "what is full is forgotten");
+    }
+
+    #[test]
+    fn many_together_have_the_rate_of_many() {
+        let rate = Rate::per_hour(30).map(|rate| rate.times(8));
+        let buckets = buckets(rate);
+        let taken = (0..500).filter(|_| buckets.take(1, Cost::Whole, NOW).is_ok()).count();
+        assert_eq!(taken, 240);
+        let hour = NOW + Duration::from_secs(3_600);
+        let taken = (0..500).filter(|_| buckets.take(1, Cost::Whole, hour).is_ok()).count();
+        assert_eq!(taken, 240);
     }
 
     #[test]

@@ -13,8 +13,14 @@ pub(super) struct FolderDisk(pub(super) PathBuf);
 
 impl DiskSpace for FolderDisk {
     fn used_percent(&self) -> io::Result<u8> {
+        self.used_percent_with(0)
+    }
+
+    fn used_percent_with(&self, bytes: u64) -> io::Result<u8> {
         let stat = statvfs(&self.0)?;
-        Ok(percent(stat.f_blocks.saturating_sub(stat.f_bfree), stat.f_bavail))
+        let more = bytes.div_ceil(stat.f_frsize.max(1)).min(stat.f_bavail);
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+        Ok(percent(used + more, stat.f_bavail - more))
     }
 }
 
@@ -47,7 +53,9 @@ mod tests {
     #[test]
     fn a_real_folder_has_a_percentage() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(FolderDisk(folder.path().to_path_buf()).used_percent().unwrap() <= 100);
+        let disk = FolderDisk(folder.path().to_path_buf());
+        assert!(disk.used_percent().unwrap() <= 100);
+        assert_eq!(disk.used_percent_with(u64::MAX).unwrap(), 100);
         assert!(FolderDisk(folder.path().join("missing")).used_percent().is_err());
     }
 }

@@ -119,6 +119,9 @@ mod tests {
         fn used_percent(&self) -> io::Result<u8> {
             self.0.as_ref().copied().map_err(|error| error.kind().into())
         }
+        fn used_percent_with(&self, _: u64) -> io::Result<u8> {
+            self.used_percent()
+        }
     }
 
     /// A ledger that fails in this way.

@@ -23,7 +23,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once from one address (IPv4 /32, IPv6 /64). Default 64.
     pub connections_per_address: usize,
-    /// Whether connections and requests from this machine are not counted by address. Default true.
+    /// Whether connections and requests from this machine are not counted by address, but for those of newcomers and redemptions,
+    /// which always are. Default true.
     pub exempt_loopback: bool,
     /// Requests a second from one address, over time. Default 200.
     pub requests_per_second_per_address: u32,

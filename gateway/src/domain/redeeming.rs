@@ -84,6 +84,12 @@ impl Denied {
             ProblemKind::LinkRefused | ProblemKind::LinkDelayed | ProblemKind::LinkLocked
         )
     }
+
+    /// Whether the try came while the link was locked or had to wait, so that it counted for nothing.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.refusal.kind, ProblemKind::LinkDelayed | ProblemKind::LinkLocked)
+    }
 }
 
 /// Refuses a try that comes too early or too late at `now` (unix seconds), before its proof is looked at. Links that do not exist
@@ -130,7 +136,7 @@ pub fn redeem(
     let link = transfer.links.get(&command.link).ok_or(ProblemKind::LinkRefused)?;
     let sealed = transfer.sealed.as_ref().ok_or(ProblemKind::LinkRefused)?;
     if let Err(denied) = check_tries(&link.tries, now) {
-        return Ok((Err(denied), refused(command, by, denied.refusal)));
+        return Ok((Err(denied), refused(&command.link, by, denied.refusal)));
     }
     if !link.is_auth(&command.auth) {
         let change = Change::LinkFailed {
@@ -139,7 +145,7 @@ pub fn redeem(
             at: now,
         };
         let denied = Denied::because(ProblemKind::LinkRefused);
-        let mut effects = refused(command, by, denied.refusal);
+        let mut effects = refused(&command.link, by, denied.refusal);
         effects.changes.push(change);
         return Ok((Err(denied), effects));
     }
@@ -159,7 +165,7 @@ pub fn redeem(
             let leaf = by.did(event, object::link(&command.link), data);
             Ok((Ok(release), Effects::one(change, leaf)))
         }
-        Err(refusal) => Ok((Err(Denied { refusal, wait: 0 }), refused(command, by, refusal))),
+        Err(refusal) => Ok((Err(Denied { refusal, wait: 0 }), refused(&command.link, by, refusal))),
     }
 }
 
@@ -200,10 +206,12 @@ fn opened(
     Ok((change, EventType::LinkRedeemed, now))
 }
 
-fn refused(command: &RedeemCommand, by: &Requester, refusal: Refusal) -> Effects {
+/// What a refused try leaves behind, whether or not there is such a link.
+#[must_use]
+pub fn refused(link: &Hash, by: &Requester, refusal: Refusal) -> Effects {
     Effects {
         changes: Vec::new(),
-        leaves: vec![by.was_refused(EventType::LinkFailed, object::link(&command.link), refusal)],
+        leaves: vec![by.was_refused(EventType::LinkFailed, object::link(link), refusal)],
     }
 }
 

@@ -53,6 +53,21 @@ pub struct Sealed {
 }
 
 impl Sealed {
+    /// Bytes of the envelope object, without the part in it.
+    #[must_use]
+    pub fn envelope_len(&self) -> u64 {
+        let EnvelopeSizes {
+            block,
+            manifest_box,
+            leaves,
+            part: _,
+        } = self.envelope;
+        let fixed = (self.header.0.len() + self.seal.0.len()) as u64;
+        [block, manifest_box, leaves]
+            .iter()
+            .fold(fixed, |sum, len| sum.saturating_add(*len))
+    }
+
     /// How many statements the directory had when the gateway accepted it, as its receipt says.
     #[must_use]
     pub fn directory_size(&self) -> Option<u64> {

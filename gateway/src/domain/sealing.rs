@@ -12,7 +12,7 @@ use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::receipt::{Facts, Kind, Receipt, SignedReceipt};
 use sealpost_proto::sealed::{
-    Envelope, LinkKdf, LinkStanza, PayloadLayout, Reason, Role, Stanza, is_box_len, share_commit,
+    Argon2Params, Envelope, LinkKdf, LinkStanza, PayloadLayout, Reason, Role, Stanza, is_box_len, share_commit,
 };
 use sealpost_proto::tree::tree_head;
 use serde_json::{Map, Value};
@@ -273,6 +273,8 @@ fn link_terms(command: &SealCommand, stanza: &LinkStanza) -> Result<LinkTerms, R
     let LinkKdf::Argon2id { params, salt } = stanza.kdf else {
         return Err(ProblemKind::Forbidden.into());
     };
+    // The gateway makes up the same ones for a link that does not exist, which others could be told from.
+    ensure(params == Argon2Params::DEFAULT, ProblemKind::BadRequest)?;
     Ok(LinkTerms {
         link: link_hash(&stanza.link_id),
         auth_sha256: new.auth_sha256,

@@ -1,7 +1,7 @@
 //! Uploading: announcing a transfer and storing its parts. Nothing here is visible to a recipient.
 
 use sealpost_proto::api::AnnounceRequest;
-use sealpost_proto::id::{Label, TransferId};
+use sealpost_proto::id::{Hash, Label, TransferId};
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::{PayloadLayout, SEGMENT_OVERHEAD, STORED_SEGMENT_LEN};
@@ -15,6 +15,28 @@ use super::{Change, Loaded};
 pub fn layout_of(bytes: u64) -> Option<PayloadLayout> {
     let last = bytes.checked_sub(SEGMENT_OVERHEAD as u64)?;
     PayloadLayout::from_sealed(bytes, last / STORED_SEGMENT_LEN as u64 + 1).ok()
+}
+
+/// Most parts of a transfer whose bytes wait to be removed because another took their place.
+pub const MAX_SUPERSEDED: usize = 16;
+
+/// Bytes that a transfer takes in the store: those announced or sealed, the envelope, and parts whose place another took.
+#[must_use]
+pub fn stored_bytes(transfer: &Transfer) -> u64 {
+    let payload = match &transfer.sealed {
+        Some(sealed) => sealed.payload_len.saturating_add(sealed.envelope_len()),
+        None => transfer.bytes,
+    };
+    let layout = layout_of(transfer.bytes);
+    let len = |number: &u32| layout.and_then(|layout| layout.part_range(u64::from(*number)));
+    let superseded = transfer.superseded.iter().filter_map(|(number, _)| len(number));
+    superseded.fold(payload, |sum, range| sum.saturating_add(range.end - range.start))
+}
+
+/// Whether `root` would take the place of another part `number`.
+#[must_use]
+pub fn replaces(transfer: &Transfer, number: u32, root: &Hash) -> bool {
+    transfer.parts.get(&number).is_some_and(|before| before.root != *root)
 }
 
 /// Announces a transfer of at most `limit` stored bytes. The same announcement again changes nothing and succeeds, while the
@@ -71,7 +93,7 @@ pub enum PartOutcome {
 /// Records a part whose bytes and leaves are durable.
 ///
 /// # Errors
-/// As [`part_len`], and `part_missing` for another length.
+/// As [`part_len`], `part_missing` for another length, and `conflict` if [`MAX_SUPERSEDED`] parts had to make room already.
 pub fn store_part(
     loaded: &Loaded,
     id: &TransferId,
@@ -79,15 +101,18 @@ pub fn store_part(
     part: StoredPart,
     sender: &Label,
 ) -> Decision<PartOutcome> {
-    let transfer = loaded.transfer(id);
+    let transfer = own_upload(loaded.transfer(id), sender)?;
     ensure(
-        part_len(transfer, sender, number)? == part.len,
+        part_len(Some(transfer), sender, number)? == part.len,
         ProblemKind::PartMissing,
     )?;
-    let before = transfer.and_then(|t| t.parts.get(&number));
-    if before == Some(&part) {
+    if transfer.parts.get(&number) == Some(&part) {
         return Ok((PartOutcome::Known, Effects::none()));
     }
+    // One that takes its place back leaves as many superseded as there were.
+    let is_more = replaces(transfer, number, &part.root) && !transfer.is_superseded(number, &part.root);
+    let is_room = !is_more || transfer.superseded.len() < MAX_SUPERSEDED;
+    ensure(is_room, ProblemKind::Conflict)?;
     let change = Change::PartStored {
         transfer: *id,
         number,

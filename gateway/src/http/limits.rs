@@ -2,7 +2,8 @@
 //!
 //! Stored bytes that come or go count a tenth: they are bounded by connections and buffers, but whoever has no business there
 //! shall not try for ever. Those who are in no directory have a bucket of their own, much smaller, and so has the redeeming of
-//! links, where secrets could be guessed. How often one person may ask is counted where the person is known, in `access`.
+//! links, where secrets could be guessed; of those two the /64 networks of one IPv6 /48 have a bucket together as well, because
+//! one site has 65,536 of them. How often one person may ask is counted where the person is known, in `access`.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use crate::access::AccessError;
 use crate::access::rates::{Buckets, Cost, Rate, RetryAfter};
 use crate::clock::Clock;
 
+/// What all /64 networks of an IPv6 /48 may do together: so many times what one of them may.
+const SITE: u32 = 8;
+
 /// Rates by network address; none for no limit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AddressRates {
@@ -29,7 +33,8 @@ pub struct AddressRates {
     pub newcomers: Option<Rate>,
     /// Attempts to redeem a link.
     pub redemptions: Option<Rate>,
-    /// Whether this machine itself is not counted.
+    /// Whether this machine itself is not counted, but for newcomers and redemptions: it may be a proxy that says nothing of whom
+    /// it speaks for.
     pub exempt_loopback: bool,
 }
 
@@ -37,10 +42,35 @@ pub struct AddressRates {
 #[derive(Debug)]
 pub struct AddressLimits {
     all: Option<Buckets<IpAddr>>,
-    newcomers: Option<Buckets<IpAddr>>,
-    redemptions: Option<Buckets<IpAddr>>,
+    newcomers: Option<Strangers>,
+    redemptions: Option<Strangers>,
     exempt_loopback: bool,
     clock: Arc<dyn Clock>,
+}
+
+/// Buckets for requests of those whom nobody knows.
+#[derive(Debug)]
+struct Strangers {
+    networks: Buckets<IpAddr>,
+    sites: Buckets<Ipv6Addr>,
+}
+
+impl Strangers {
+    fn new(rate: Rate) -> Self {
+        Self {
+            networks: Buckets::new(rate),
+            sites: Buckets::new(rate.times(SITE)),
+        }
+    }
+
+    /// A network that is refused takes nothing from its site.
+    fn take(&self, network: IpAddr, now: Duration) -> Result<(), RetryAfter> {
+        self.networks.take(network, Cost::Whole, now)?;
+        match site_of(network) {
+            Some(site) => self.sites.take(site, Cost::Whole, now),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a request counts as.
@@ -58,29 +88,32 @@ impl AddressLimits {
     pub fn new(rates: AddressRates, clock: Arc<dyn Clock>) -> Self {
         Self {
             all: rates.all.map(Buckets::new),
-            newcomers: rates.newcomers.map(Buckets::new),
-            redemptions: rates.redemptions.map(Buckets::new),
+            newcomers: rates.newcomers.map(Strangers::new),
+            redemptions: rates.redemptions.map(Strangers::new),
             exempt_loopback: rates.exempt_loopback,
             clock,
         }
     }
 
     fn take(&self, peer: IpAddr, class: Class) -> Result<(), RetryAfter> {
-        if self.exempt_loopback && peer.to_canonical().is_loopback() {
-            return Ok(());
-        }
-        let (address, now) = (network_of(peer), Duration::from_millis(self.clock.boot_millis()));
-        let take = |buckets: &Option<Buckets<IpAddr>>, cost| match buckets {
-            Some(buckets) => buckets.take(address, cost, now),
-            None => Ok(()),
+        let (network, now) = (network_of(peer), Duration::from_millis(self.clock.boot_millis()));
+        let strangers = match class {
+            Class::Member | Class::Bulk => &None,
+            Class::Newcomer => &self.newcomers,
+            Class::Redemption => &self.redemptions,
         };
-        match class {
-            Class::Member => {}
-            Class::Bulk => return take(&self.all, Cost::Tenth),
-            Class::Newcomer => take(&self.newcomers, Cost::Whole)?,
-            Class::Redemption => take(&self.redemptions, Cost::Whole)?,
+        if let Some(buckets) = strangers {
+            buckets.take(network, now)?;
         }
-        take(&self.all, Cost::Whole)
+        let is_exempt = self.exempt_loopback && peer.to_canonical().is_loopback();
+        let cost = match class {
+            Class::Bulk => Cost::Tenth,
+            Class::Member | Class::Newcomer | Class::Redemption => Cost::Whole,
+        };
+        match self.all.as_ref().filter(|_| !is_exempt) {
+            Some(all) => all.take(network, cost, now),
+            None => Ok(()),
+        }
     }
 }
 
@@ -115,6 +148,17 @@ pub(super) fn network_of(peer: IpAddr) -> IpAddr {
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
         address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// The /48 of an IPv6 address: what one site has.
+fn site_of(network: IpAddr) -> Option<Ipv6Addr> {
+    match network {
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            Some(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
+        IpAddr::V4(_) => None,
     }
 }
 
@@ -166,12 +210,35 @@ mod tests {
         );
         assert_eq!(passed(&limits, "2001:db8::1", Class::Member), 20);
         assert_eq!(passed(&limits, "2001:db8::ffff:2", Class::Member), 0, "the same /64");
-        assert_eq!(passed(&limits, "::1", Class::Redemption), 1_000);
+    }
+
+    /// Behind a proxy on the same machine that does not say for whom it speaks, everybody comes from there.
+    #[test]
+    fn loopback_is_exempt_but_for_newcomers_and_redemptions() {
+        for text in ["127.0.0.1", "::1"] {
+            for (is_exempt, members) in [(true, 1_000), (false, 12)] {
+                let limits = limits(is_exempt);
+                assert_eq!(passed(&limits, text, Class::Redemption), 3, "{text}");
+                assert_eq!(passed(&limits, text, Class::Newcomer), 5, "{text}");
+                assert_eq!(passed(&limits, text, Class::Member), members, "{text}");
+            }
+        }
     }
 
     #[test]
-    fn loopback_counts_if_so_configured() {
-        assert_eq!(passed(&limits(false), "127.0.0.1", Class::Redemption), 3);
+    fn the_networks_of_a_site_have_a_bucket_together() {
+        let limits = limits(true);
+        let tried = (0..1_000_u16).map(|n| format!("2001:db8:0:{n:x}::1"));
+        let count = |class| {
+            tried
+                .clone()
+                .filter(|peer| limits.take(ip(peer), class).is_ok())
+                .count()
+        };
+        assert_eq!(count(Class::Redemption), 3 * 8);
+        assert_eq!(count(Class::Newcomer), 5 * 8);
+        assert_eq!(passed(&limits, "2001:db8:1::1", Class::Redemption), 3, "another site");
+        assert_eq!(passed(&limits, "192.0.2.1", Class::Redemption), 3);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Whoever does not prove to know a link's words learns nothing. Every answer to a lookup, and every refusal to redeem, leaves at
 //! the same time after the request came, whether or not there is such a link and something was written down.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_proto::api::{
@@ -19,11 +20,12 @@ use sealpost_proto::sealed::{Argon2Params, Stanza};
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
+use super::guesses::Guesses;
 use super::record::Refused;
 use super::{Error, Service};
 use crate::access::{Action, Grant};
 use crate::domain::redeeming::{self, Denied, LinkRelease, RedeemCommand};
-use crate::domain::{Decision, Key, Loaded, Requester, Stamp, object};
+use crate::domain::{Decision, Effects, Key, Loaded, Requester, Stamp, object};
 use crate::failpoint;
 use crate::store::ledger::Committed;
 
@@ -87,8 +89,17 @@ impl Service {
 
     async fn try_redeem(&self, grant: &Grant, request: LinkRedeemRequest) -> Result<LinkRedeemResponse, Error> {
         let link = link_hash(&request.link);
+        let by = Requester {
+            actor: Actor {
+                kind: ActorKind::Visitor,
+                id: link.to_string(),
+                dk: Some(grant.device()),
+            },
+            ..grant.requester().clone()
+        };
+        let turn = self.guesses.turn(&link).await;
         let Some(transfer) = self.ports.views.link(&link).await? else {
-            return Err(self.denied(self.guesses.unknown(&link, self.now())));
+            return Err(self.try_unknown(link, by).await);
         };
         let command = RedeemCommand {
             transfer,
@@ -98,24 +109,54 @@ impl Service {
             device: grant.device(),
             kept: format!("{}\n{}", grant.signature_base(), request.opening),
         };
-        let by = Requester {
-            actor: Actor {
-                kind: ActorKind::Visitor,
-                id: link.to_string(),
-                dk: Some(grant.device()),
-            },
-            ..grant.requester().clone()
+        let guesses = Arc::clone(&self.guesses);
+        let decide = move |loaded: &Loaded, at: Stamp| {
+            let (outcome, effects) = redeeming::redeem(loaded, at, &command, &by)?;
+            let effects = match &outcome {
+                Err(denied) => once_an_hour(&guesses, (&link, at), denied, effects),
+                Ok(_) => effects,
+            };
+            Ok((outcome, effects))
         };
-        let decide = move |loaded: &Loaded, at: Stamp| redeeming::redeem(loaded, at, &command, &by);
         // No note of the idempotency key: it would tell a link that exists from one that does not, and the opening's id does the
         // same.
         let (outcome, witness) = self.record(None, vec![Key::Transfer(transfer)], None, decide).await?;
         failpoint::reach("redeem-recorded");
+        if let Err(denied) = &outcome {
+            self.noted(&link, denied, &witness);
+        }
+        drop(turn);
         let release = outcome.map_err(|denied| self.denied(denied))?;
         let opening = self
             .release(&transfer, (&request.link, request.opening), &release, &witness)
             .await?;
         self.with_chain(&transfer, &release, opening).await
+    }
+
+    /// A try on a link that does not exist. It is written down as one on a real link is, and fails when that would.
+    async fn try_unknown(&self, link: Hash, by: Requester) -> Error {
+        let guesses = Arc::clone(&self.guesses);
+        let decide = move |_: &Loaded, at: Stamp| {
+            let mut tries = guesses.tries(&link);
+            let denied = redeeming::deny_unknown(&mut tries, at.seconds());
+            let effects = redeeming::refused(&link, &by, denied.refusal);
+            Ok(((denied, tries), once_an_hour(&guesses, (&link, at), &denied, effects)))
+        };
+        match self.record(None, Vec::new(), None, decide).await {
+            Ok(((denied, tries), witness)) => {
+                self.guesses.keep(&link, tries);
+                self.noted(&link, &denied, &witness);
+                self.denied(denied)
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// Remembers that a refusal was written down that counts for nothing.
+    fn noted(&self, link: &Hash, denied: &Denied, witness: &Committed) {
+        if denied.is_idle() && !witness.leaves().is_empty() {
+            self.guesses.note(link, witness.at().seconds());
+        }
     }
 
     /// Counts a try without proof. For the person it is what the rules say.
@@ -221,5 +262,14 @@ impl Service {
         // It may have been the last that was left, so that the transfer ends when its openings have.
         self.ports.sweep.notify_one();
         self.settle(&id).await
+    }
+}
+
+/// The effects of a refused try on a link; none if it counts for nothing and the like of it was written down within the hour, so
+/// that nobody fills the journal with them.
+fn once_an_hour(guesses: &Guesses, (link, at): (&Hash, Stamp), denied: &Denied, effects: Effects) -> Effects {
+    match denied.is_idle() && guesses.is_noted(link, at.seconds()) {
+        true => Effects::none(),
+        false => effects,
     }
 }

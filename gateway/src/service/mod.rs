@@ -42,7 +42,10 @@ use self::room::Reserved;
 pub struct Service {
     ports: Arc<Ports>,
     guesses: Arc<Guesses>,
+    /// Bytes that no record knows yet, against the quotas.
     reserved: Arc<Reserved>,
+    /// Bytes of parts that are on their way, against the watermarks.
+    begun: Arc<Reserved>,
 }
 
 impl Service {
@@ -53,6 +56,7 @@ impl Service {
             ports: Arc::new(ports),
             guesses: Arc::default(),
             reserved: Arc::default(),
+            begun: Arc::default(),
         }
     }
 

@@ -54,6 +54,12 @@ pub trait DiskSpace: Send + Sync {
     /// # Errors
     /// The file system does not say.
     fn used_percent(&self) -> io::Result<u8>;
+
+    /// The same if `bytes` more were in use.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    fn used_percent_with(&self, bytes: u64) -> io::Result<u8>;
 }
 
 /// Signed checkpoints of both logs, each of all that the log holds now. An implementation never signs two histories.

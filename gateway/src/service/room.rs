@@ -25,6 +25,13 @@ pub(super) struct Reservation {
     bytes: u64,
 }
 
+/// Room for one part that is on its way, given back when dropped.
+#[derive(Debug)]
+pub(super) struct PartRoom {
+    _begun: Reservation,
+    _replacing: Option<Reservation>,
+}
+
 impl Reserved {
     fn add(self: &Arc<Self>, sender: Label, bytes: u64) -> Reservation {
         let mut by_sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,6 +74,24 @@ impl Service {
     /// `storage_full`; for a quota that is used up, it is written down as `refused` says.
     pub(super) async fn room(&self, grant: &Grant, bytes: u64, refused: &Refused) -> Result<Reservation, Error> {
         self.check_watermark(self.ports.limits.watermarks.transfers)?;
+        self.room_by_quota(grant, bytes, refused).await
+    }
+
+    /// Room for the envelope of a transfer that was announced, until its record is written.
+    ///
+    /// # Errors
+    /// As [`Service::room`].
+    pub(super) async fn room_for_envelope(
+        &self,
+        grant: &Grant,
+        bytes: u64,
+        refused: &Refused,
+    ) -> Result<Reservation, Error> {
+        self.check_watermark(self.ports.limits.watermarks.parts)?;
+        self.room_by_quota(grant, bytes, refused).await
+    }
+
+    async fn room_by_quota(&self, grant: &Grant, bytes: u64, refused: &Refused) -> Result<Reservation, Error> {
         match self.reserve(grant.member()?.label, bytes).await {
             Err(Error::Refused(refusal)) => Err(self.refuse(grant.keyed(), refused.clone(), refusal).await),
             reserved => reserved,
@@ -74,7 +99,7 @@ impl Service {
     }
 
     /// What is reserved counts before the state is asked, so that of two that come at once neither is overlooked.
-    async fn reserve(&self, sender: Label, bytes: u64) -> Result<Reservation, Error> {
+    pub(super) async fn reserve(&self, sender: Label, bytes: u64) -> Result<Reservation, Error> {
         let limits = &self.ports.limits;
         let room = self.reserved.add(sender, bytes);
         for (quota, whose) in [
@@ -93,16 +118,27 @@ impl Service {
         Ok(room)
     }
 
-    /// Whether the disk takes another part of a transfer that was announced.
+    /// Room on the disk for a part of `bytes` that is about to come, until it is there or given up; with `is_more`, when it takes
+    /// the place of another whose bytes stay for now, by the quotas as well. All parts that are on their way count.
     ///
     /// # Errors
     /// `storage_full`.
-    pub(super) fn check_disk_for_part(&self) -> Result<(), Error> {
-        self.check_watermark(self.ports.limits.watermarks.parts)
+    pub(super) async fn room_for_part(&self, sender: Label, bytes: u64, is_more: bool) -> Result<PartRoom, Error> {
+        let begun = self.begun.add(sender, bytes);
+        self.check_watermark(self.ports.limits.watermarks.parts)?;
+        let replacing = match is_more {
+            true => Some(self.reserve(sender, bytes).await?),
+            false => None,
+        };
+        Ok(PartRoom {
+            _begun: begun,
+            _replacing: replacing,
+        })
     }
 
     fn check_watermark(&self, watermark: u8) -> Result<(), Error> {
-        match self.ports.disk.used_percent() {
+        // What is on its way may be written in part already; it counts twice then, rather than not at all.
+        match self.ports.disk.used_percent_with(self.begun.sum(None)) {
             Ok(used) if used < watermark => Ok(()),
             Ok(used) => {
                 tracing::warn!(used, watermark, "the disk is too full for more");

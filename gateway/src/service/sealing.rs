@@ -176,10 +176,11 @@ impl Service {
             envelope,
             share,
         } = prepared;
-        // One that was announced has its room.
+        // Of one that was announced the parts have their room.
+        let bytes = envelope.len() as u64;
         let _room = match command.inline_root {
-            Some(_) => Some(self.room(grant, command.sizes.part, &refused).await?),
-            None => None,
+            Some(_) => self.room(grant, bytes, &refused).await?,
+            None => self.room_for_envelope(grant, bytes, &refused).await?,
         };
         let key = BlobKey::envelope(id, &command.seal_hash());
         // Held from the first object to the record: nothing that this seal needs is cleared away in between.

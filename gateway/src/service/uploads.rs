@@ -10,6 +10,7 @@ use sealpost_proto::sealed::LeafHasher;
 use sealpost_proto::tree::tree_head;
 
 use super::record::Refused;
+use super::room::PartRoom;
 use super::{Error, Service};
 use crate::access::{Action, Grant};
 use crate::domain::uploading::{self, PartOutcome};
@@ -28,6 +29,7 @@ pub struct PartUpload {
     sender: Label,
     expected: StoredPart,
     written: u64,
+    room: PartRoom,
 }
 
 impl Service {
@@ -80,7 +82,7 @@ impl Service {
     /// Begins to take part `number`, of which the caller states length and subtree root.
     ///
     /// # Errors
-    /// `not_found`, `already_sealed`, `part_missing` if the part cannot have that number or length.
+    /// `not_found`, `already_sealed`, `part_missing` if the part cannot have that number or length, `storage_full`.
     pub async fn begin_part(
         &self,
         grant: &Grant,
@@ -96,7 +98,8 @@ impl Service {
         if uploading::part_len(known.as_deref(), &sender, number)? != expected.len {
             return Err(ProblemKind::PartMissing.into());
         }
-        self.check_disk_for_part()?;
+        let is_more = known.is_some_and(|t| uploading::replaces(&t, number, &root));
+        let room = self.room_for_part(sender, len, is_more).await?;
         Ok(PartUpload {
             service: self.clone(),
             writer: self.ports.blobs.writer().await?,
@@ -106,6 +109,7 @@ impl Service {
             sender,
             expected,
             written: 0,
+            room,
         })
     }
 }
@@ -139,6 +143,8 @@ impl PartUpload {
             return Err(ProblemKind::RootMismatch.into());
         }
         let (transfer, number, part, sender) = (self.transfer, self.number, self.expected, self.sender);
+        // Kept until the state counts it, or it was refused.
+        let _room = self.room;
         let blobs = &self.service.ports.blobs;
         // Held from the first object to the record: the search for garbage sees both or neither.
         let _gate = self.service.ports.share_gate.read().await;

@@ -63,6 +63,7 @@ impl Start {
             .env("SEALPOST__DATA_DIR", self.folder.join("data"))
             .env("SEALPOST__LISTEN", format!("127.0.0.1:{}", self.port))
             .env("SEALPOST__LOG__LEVEL", "warn")
+            .envs(crate::gateway::STRANGERS)
             // How full this machine is does not matter here.
             .env("SEALPOST__LIMITS__DISK_REFUSE_TRANSFERS", "100")
             .env("SEALPOST__LIMITS__DISK_REFUSE_PARTS", "100")

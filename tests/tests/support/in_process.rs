@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use sealpost_gateway::app::{self, SystemClock, SystemRandom};
 use sealpost_gateway::clock::Clock;
 use sealpost_gateway::config::Config;
+use sealpost_tests::gateway::STRANGERS;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -34,7 +35,9 @@ impl InProcess {
     /// Starts a gateway on `folder/data` whose clock is `ahead` seconds ahead of the system's; 0 takes any free port.
     pub(crate) fn start(folder: &Path, port: u16, ahead: u64) -> Self {
         let data = folder.join("data").to_string_lossy().into_owned();
-        let settings = HashMap::from([("SEALPOST__DATA_DIR".to_owned(), data)]);
+        let strangers = STRANGERS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut settings = HashMap::from(strangers);
+        settings.insert("SEALPOST__DATA_DIR".to_owned(), data);
         let config = Config::load(None, settings).expect("a configuration");
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = channel();

@@ -8,6 +8,7 @@ use sealpost_proto::id::{OpeningId, TransferId};
 use sealpost_proto::key::{Directory, SignedStatement};
 use sealpost_proto::log::{EventType, LeafOutcome};
 use sealpost_proto::problem::ProblemKind;
+use sealpost_proto::sealed::{Argon2Params, Block, LinkKdf, Stanza};
 
 use crate::domain::fixture::links::{auth, link, visitor};
 use crate::domain::fixture::{Clinic, NOW, SHARE, at};
@@ -462,4 +463,28 @@ proptest! {
             }
         }
     }
+}
+
+/// Those that the gateway makes up for a link that does not exist are the usual ones.
+#[test]
+fn a_link_has_the_usual_parameters_or_is_refused() {
+    let mut clinic = Clinic::new();
+    let (leaves, stored) = clinic.upload(ID, 1000);
+    let command = clinic.seal_command(ID, &leaves, stored, 7);
+    let command = clinic.with_links(command, &[(1, 1)], false);
+    let mut unusual = command.clone();
+    let stanzas = command.envelope.block.stanzas().iter().cloned();
+    let changed = stanzas.map(|stanza| match stanza {
+        Stanza::Link(mut link) => {
+            link.kdf = LinkKdf::Argon2id {
+                params: Argon2Params::new(Argon2Params::DEFAULT.m_kib() / 2, 3).unwrap(),
+                salt: [1; 16],
+            };
+            Stanza::Link(link)
+        }
+        other => other,
+    });
+    unusual.envelope.block = Block::seal(changed.collect()).unwrap();
+    assert_eq!(clinic.seal(&unusual, 0).unwrap_err().kind, ProblemKind::BadRequest);
+    clinic.seal(&command, 0).unwrap();
 }

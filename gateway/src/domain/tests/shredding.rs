@@ -109,3 +109,29 @@ fn superseded_parts_go_after_the_seal() {
     silent(&mut clinic, 10, shredding::tidied);
     assert_eq!(step(&clinic, 10), None);
 }
+
+/// What another took the place of stays until the seal, so there is an end to it.
+#[test]
+fn so_many_parts_may_be_superseded_and_they_count() {
+    let mut clinic = Clinic::new();
+    let (_, stored) = clinic.upload(ID, 1000);
+    let sender = clinic.admin.label;
+    let part = |n: u8| StoredPart {
+        len: stored,
+        root: Hash::from_bytes([n; 32]),
+    };
+    let mut store = |n| {
+        let stored = clinic.run(&KEYS, |l| uploading::store_part(l, &ID, 0, part(n), &sender));
+        stored.map(drop).map_err(|refusal| refusal.kind)
+    };
+    let most = u8::try_from(uploading::MAX_SUPERSEDED).unwrap();
+    for n in 100..100 + most {
+        assert_eq!(store(n), Ok(()));
+    }
+    assert_eq!(store(200), Err(ProblemKind::Conflict));
+    assert_eq!(store(100), Ok(()), "one that takes its place back");
+    assert_eq!(store(201), Err(ProblemKind::Conflict));
+    let transfer = clinic.transfer(ID).unwrap();
+    assert_eq!(transfer.superseded.len(), uploading::MAX_SUPERSEDED);
+    assert_eq!(uploading::stored_bytes(&transfer), stored * (u64::from(most) + 1));
+}

@@ -243,3 +243,119 @@ async fn quotas_count_what_is_announced_and_what_comes_at_once() {
         "the same again"
     );
 }
+
+/// Another part 0 of the transfer with this id.
+fn another_part(id: &str, n: u8) -> Ask {
+    let payload = vec![n; 16_432];
+    Ask {
+        part_root: Some(Hash::from_bytes(leaf(&payload))),
+        body: payload,
+        ..one_part(id).1
+    }
+}
+
+#[tokio::test]
+async fn parts_that_were_replaced_count_against_the_quota_and_have_an_end() {
+    let id = "0a".repeat(16);
+    for (quota, taken, refusal) in [
+        (3 * 16_432, 3, ProblemKind::StorageFull),
+        (0, 17, ProblemKind::Conflict),
+    ] {
+        let bounds = Bounds {
+            stored_bytes_per_member: quota,
+            ..Bounds::default()
+        };
+        let house = house_of(|blobs| blobs, bounds).await;
+        let admin = &house.clinic.admin;
+        assert_eq!(house.ask(admin, one_part(&id).0).await.0, StatusCode::CREATED);
+        for n in 0..taken {
+            assert_eq!(
+                house.ask(admin, another_part(&id, n)).await.0,
+                StatusCode::CREATED,
+                "{n}"
+            );
+        }
+        for n in 100..150 {
+            assert_eq!(house.refusal(admin, another_part(&id, n)).await, refusal, "{n}");
+        }
+        let used = house.ledger.stored_bytes(None).await.unwrap();
+        assert_eq!(used, u64::from(taken) * 16_432);
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_needs_room_as_well() {
+    let disk = Arc::new(Disk(AtomicU64::new(10)));
+    let bounds = Bounds {
+        disk: disk.clone(),
+        stored_bytes: 2 * 16_432 + 8_000,
+        ..Bounds::default()
+    };
+    let house = house_of(|blobs| blobs, bounds).await;
+    let admin = &house.clinic.admin;
+    let payload = vec![7; 16_432];
+    let announced = |id: TransferId| {
+        let (announced, part) = one_part(&id.to_string());
+        let command = house.clinic.seal_command(id, &[leaf(&payload)], 16_432, 7);
+        let path = format!("/v1/transfers/{id}/seal");
+        (
+            announced,
+            part,
+            Ask {
+                path,
+                ..seal(&command, b"", b"")
+            },
+        )
+    };
+    let (first, second) = (announced(ID), announced(TransferId::from_bytes([2; 16])));
+    for ask in [first.0, first.1, second.0, second.1] {
+        assert_eq!(house.ask(admin, ask).await.0, StatusCode::CREATED);
+    }
+    disk.0.store(92, Ordering::SeqCst);
+    assert_eq!(
+        house.refusal(admin, first.2.clone()).await,
+        ProblemKind::StorageFull,
+        "disk"
+    );
+    disk.0.store(91, Ordering::SeqCst);
+    assert_eq!(house.ask(admin, first.2.clone()).await.0, StatusCode::OK);
+    let transfer = house.ledger.transfer(&ID).await.unwrap().unwrap();
+    let envelope = transfer.sealed.as_ref().unwrap().envelope_len();
+    assert!(envelope > 4_096 + 48, "the manifest box is in it");
+    assert_eq!(house.ledger.stored_bytes(None).await.unwrap(), 2 * 16_432 + envelope);
+    assert_eq!(house.refusal(admin, second.2).await, ProblemKind::StorageFull, "quota");
+    disk.0.store(92, Ordering::SeqCst);
+    assert_eq!(house.ask(admin, first.2).await.0, StatusCode::OK, "the same again");
+}
+
+/// Parts that are on their way count before they are there.
+#[tokio::test]
+async fn parts_that_come_at_once_do_not_pass_the_watermark_together() {
+    let disk = Arc::new(Disk(AtomicU64::new(10)));
+    let bounds = Bounds {
+        disk: disk.clone(),
+        ..Bounds::default()
+    };
+    let house = Arc::new(house_of(|blobs| blobs, bounds).await);
+    let admin = house.clinic.admin.clone();
+    let (announced, part) = one_part(&ID.to_string());
+    assert_eq!(house.ask(&admin, announced).await.0, StatusCode::CREATED);
+    disk.0.store(91, Ordering::SeqCst);
+    let begun = Arc::new(Notify::new());
+    let slow = house.signed(&admin.device, &part).map(|_| {
+        let begun = Arc::clone(&begun);
+        Body::from_stream(stream::poll_fn(move |_| {
+            begun.notify_one();
+            std::task::Poll::<Option<Result<Vec<u8>, Infallible>>>::Pending
+        }))
+    });
+    let first = tokio::spawn({
+        let house = Arc::clone(&house);
+        async move { house.send(slow).await }
+    });
+    begun.notified().await;
+    assert_eq!(house.refusal(&admin, part.clone()).await, ProblemKind::StorageFull);
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(house.ask(&admin, part).await.0, StatusCode::CREATED, "it was given up");
+}

@@ -447,3 +447,42 @@ async fn burning_the_only_way_ends_the_transfer_and_destroys_the_share() {
         ProblemKind::Revoked
     );
 }
+
+/// Whether there is such a link shows neither when the ledger cannot write nor after that, and what counts for nothing is written
+/// down once an hour.
+#[tokio::test]
+async fn tries_are_recorded_alike_whether_or_not_there_is_such_a_link() {
+    let house = house().await;
+    sent_with(&house, ID, &[(1, 3)], false).await;
+    let someone = visitor(1);
+    let before = house.leaves().await.len();
+    house.diary.fail(true);
+    for n in [1, 9] {
+        for _ in 0..11 {
+            let kind = kind_of(house.visit(&someone, redeem(n, [0; 32], 1)).await);
+            assert_eq!(kind, ProblemKind::AuditUnavailable, "link {n}");
+        }
+    }
+    house.diary.fail(false);
+    assert_eq!(house.leaves().await.len(), before);
+    for n in [1, 9] {
+        let written = || async {
+            let leaves = house.leaves().await;
+            let own = leaves.iter().filter(|leaf| {
+                let is_failed = leaf.event == EventType::LinkFailed && leaf.actor.dk == Some(someone.public());
+                is_failed && leaf.object.id == link(n).to_string()
+            });
+            own.count()
+        };
+        for _ in 0..5 {
+            let kind = kind_of(house.visit(&someone, redeem(n, [0; 32], 1)).await);
+            assert_eq!(kind, ProblemKind::LinkRefused, "link {n}");
+        }
+        assert_eq!(written().await, 5, "link {n}");
+        for _ in 0..20 {
+            let kind = kind_of(house.visit(&someone, redeem(n, [0; 32], 1)).await);
+            assert_eq!(kind, ProblemKind::LinkDelayed, "link {n}");
+        }
+        assert_eq!(written().await, 6, "link {n}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The order in which an operation makes things durable, as security.md 9.3 says it: every port writes into one diary what it has
 //! done, and an answer is there only when the diary says all of it. That `Ok` of a port means durable is what its contract suite shows.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use sealpost_proto::encoding::Base64;
@@ -17,7 +18,7 @@ use crate::worker::Position;
 
 /// What was done, in order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Diary(Arc<Mutex<Vec<String>>>);
+pub(super) struct Diary(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Diary {
     fn note(&self, what: impl Into<String>) {
@@ -26,6 +27,11 @@ impl Diary {
 
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on the ledger cannot write, or can again.
+    pub(super) fn fail(&self, is_failing: bool) {
+        self.1.store(is_failing, Ordering::SeqCst);
     }
 
     /// The port with a diary.
@@ -93,9 +99,14 @@ impl BlobWriter for Noted<Box<dyn BlobWriter>> {
 impl Ledger for Noted<Arc<EmbeddedLedger>> {
     async fn commit(&self, keys: Vec<Key>, mut decide: Decide) -> Result<Committed, StoreError> {
         let (diary, said) = (self.diary.clone(), Arc::new(Mutex::new(None)));
+        let is_failing = Arc::clone(&self.diary.1);
         let saying = Arc::clone(&said);
         let decide: Decide = Box::new(move |loaded, at| {
-            let effects = decide(loaded, at);
+            let mut effects = decide(loaded, at);
+            if is_failing.load(Ordering::SeqCst) && !effects.leaves.is_empty() {
+                // More than any record may hold: it cannot be made.
+                effects.leaves = effects.leaves.iter().cycle().take(2_000).cloned().collect();
+            }
             let first = effects.changes.first().map(|change| format!("{change:?}"));
             let name = first.and_then(|shown| shown.split([' ', '{', '(']).next().map(str::to_owned));
             if let Some(name) = &name {

@@ -6,7 +6,7 @@ use sealpost_proto::id::{Hash, InviteId, Label, TransferId};
 use sealpost_proto::log::{Object, ObjectKind};
 
 use super::stored::Stored;
-use crate::domain::{Aggregate, Key, Transfer};
+use crate::domain::{Aggregate, Key, Transfer, uploading};
 use crate::store::embedded::journal::Position;
 
 /// Aggregates by birth.
@@ -136,11 +136,7 @@ pub(in crate::store::embedded) fn usage(stored: Option<&Stored>) -> Option<(Labe
     if transfer.shredded.is_some_and(|shredded| shredded.is_swept) {
         return None;
     }
-    let bytes = transfer
-        .sealed
-        .as_ref()
-        .map_or(transfer.bytes, |sealed| sealed.payload_len);
-    Some((transfer.sender, bytes))
+    Some((transfer.sender, uploading::stored_bytes(transfer)))
 }
 
 /// The transfer at the end of a name, or in a value.
