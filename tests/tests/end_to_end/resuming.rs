@@ -24,7 +24,7 @@ const FILE: i32 = 9;
 /// Stored bytes of a whole part.
 const PART: u64 = 8_390_144;
 /// Twelve parts: a client is killed long before the last.
-const LEN: usize = 96 << 20;
+pub(super) const LEN: usize = 96 << 20;
 
 /// A `sealpost` that has been started and not awaited.
 fn start(person: &Person, words: &Words<'_>) -> Child {
@@ -57,15 +57,24 @@ fn kill_when(mut child: Child, is_time: impl Fn() -> bool) {
 
 /// Journals of a kind in a person's folder, with their lengths.
 fn journals(person: &Person, kind: &str) -> Vec<(PathBuf, u64)> {
-    let entries = fs::read_dir(person.home().join(kind)).into_iter().flatten().flatten();
+    journals_in(&person.home().join(kind))
+}
+
+fn journals_in(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let logs = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "log"));
     logs.map(|entry| (entry.path(), entry.metadata().map_or(0, |metadata| metadata.len())))
         .collect()
 }
 
 /// Complete records of the only journal of a kind; 0 when there is none.
-fn records(person: &Person, kind: &str) -> usize {
-    let Some((path, _)) = journals(person, kind).into_iter().next() else {
+pub(super) fn records(person: &Person, kind: &str) -> usize {
+    records_in(&person.home().join(kind))
+}
+
+/// The same of a folder.
+pub(super) fn records_in(folder: &Path) -> usize {
+    let Some((path, _)) = journals_in(folder).into_iter().next() else {
         return 0;
     };
     let bytes = fs::read(path).unwrap_or_default();
@@ -87,7 +96,7 @@ fn number(value: &Value, pointer: &str) -> u64 {
 }
 
 /// The only transfer that a person's folder holds as unfinished, by the name of its journal.
-fn unfinished(person: &Person, kind: &str) -> String {
+pub(super) fn unfinished(person: &Person, kind: &str) -> String {
     let all = journals(person, kind);
     assert_eq!(all.len(), 1, "one is unfinished");
     all[0].0.file_stem().expect("a name").to_string_lossy().into_owned()
@@ -327,6 +336,7 @@ fn nothing_is_delivered_twice_however_late_it_was_interrupted() {
         let entries = fs::read_dir(provider.home().join("received")).into_iter().flatten();
         entries.count()
     };
+    let mut interrupted = [0; 2];
     for round in 0..6 {
         let transfer = send(&desk, PROVIDER, &paths, &["--openings", "1"]);
         let target = world.empty(&format!("round {round}"));
@@ -342,9 +352,11 @@ fn nothing_is_delivered_twice_however_late_it_was_interrupted() {
         while !is_time() && child.try_wait().expect("a process").is_none() {
             std::thread::yield_now();
         }
-        // It may have come to its end: then there is nothing to go on with, which is as good.
+        // It may have come to its end: then there is nothing to go on with, and another round has to be interrupted.
         let _ = child.kill();
-        child.wait().expect("its end");
+        if !child.wait().expect("its end").success() {
+            interrupted[round % 2] += 1;
+        }
         let resumed = run(&provider, &[&"resume"]);
         assert_eq!(resumed.code, 0, "{}", resumed.stderr);
         let mut expected: Vec<String> = (0..40).map(|number| format!("{number}.txt")).collect();
@@ -353,6 +365,7 @@ fn nothing_is_delivered_twice_however_late_it_was_interrupted() {
         assert_eq!(delivery(&desk, &transfer), "verified", "round {round}");
         assert_eq!(openings_used(&desk, &transfer), 1, "round {round}");
     }
+    assert!(interrupted.iter().all(|rounds| *rounds > 0), "{interrupted:?}");
 }
 
 #[test]
