@@ -44,6 +44,7 @@ mod bounds;
 mod clock;
 mod disk;
 mod health;
+pub mod repair;
 mod signers;
 
 /// Name of this gateway process in audit leaves; there is one process on one machine.

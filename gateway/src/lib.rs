@@ -13,7 +13,6 @@ pub mod http;
 pub mod identity;
 pub mod logging;
 pub mod random;
-pub mod repair;
 pub mod service;
 pub mod store;
 pub mod tls;

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use sealpost_gateway::app::repair::{self, Outcome, Request};
 use sealpost_gateway::app::{self, Gateway, Listeners, SystemClock, SystemRandom};
 use sealpost_gateway::config::{self, Config, HealthListen};
-use sealpost_gateway::repair::{self, Outcome, Request};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 

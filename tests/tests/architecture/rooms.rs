@@ -21,7 +21,7 @@ const PORTS: [&str; 5] = [
 ];
 
 /// Every folder and file directly below `gateway/src`; what is not here is refused, whatever it names.
-const ROOMS: [Room; 18] = [
+const ROOMS: [Room; 17] = [
     room("domain", &[]),
     room("access", &["domain", "PORTS", "clock"]),
     room(
@@ -50,22 +50,8 @@ const ROOMS: [Room; 18] = [
     room("clock", &[]),
     room("failpoint", &[]),
     room("random", &[]),
-    room(
-        "repair",
-        &[
-            "domain",
-            "PORTS",
-            "store::embedded",
-            "store::folder",
-            "store::open",
-            "identity",
-            "service::Identity",
-            "clock",
-            "random",
-        ],
-    ),
     room("app", &["EVERYTHING"]),
-    room("main", &["app", "config", "repair"]),
+    room("main", &["app", "config"]),
     room("lib", &[]),
 ];
 
@@ -198,15 +184,14 @@ fn the_wire_crate_has_no_files_clock_network_or_randomness() {
 }
 
 #[test]
-fn only_what_composes_names_an_adapter() {
-    // A repair runs instead of a gateway, on the files of one adapter: it composes for itself.
+fn only_the_composition_root_names_an_adapter() {
     let named = of_crate(&workspace().join("gateway/src"));
     let adapters = ["crate::store::embedded", "crate::store::fs"];
     let complaints: Vec<String> = named
         .iter()
-        .filter(|named| !["app", "repair", "store"].contains(&room_of(&named.file).as_str()))
+        .filter(|named| !["app", "store"].contains(&room_of(&named.file).as_str()))
         .filter(|named| adapters.iter().any(|adapter| is_within(&named.text(), adapter)))
-        .map(|named| complaint(named, "only `app` and `repair` name concrete adapters"))
+        .map(|named| complaint(named, "only `app` names a concrete adapter"))
         .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
