@@ -132,5 +132,7 @@ impl Worker {
 
 /// Whether it was the journal that could not be read back, and not a snapshot.
 fn is_of_journal(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|source| source.is::<OpenError>())
+    error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<OpenError>)
 }

@@ -83,16 +83,14 @@ pub(super) fn split(entries: &[(Vec<u8>, Vec<u8>)], is_last: bool) -> Vec<(Vec<u
     let mut blocks = Vec::new();
     let mut rest = entries;
     while let Some((first, _)) = rest.first() {
-        let mut len = 0;
-        let fits = |entry: &(Vec<u8>, Vec<u8>)| {
+        let (mut count, mut len) = (0, 0);
+        for entry in rest {
             len += len_of(entry);
-            len <= limit
-        };
-        let count = rest.iter().position({
-            let mut fits = fits;
-            move |entry| !fits(entry)
-        });
-        let count = count.unwrap_or(rest.len()).max(1);
+            if len > limit && count > 0 {
+                break;
+            }
+            count += 1;
+        }
         let (block, tail) = rest.split_at(count);
         blocks.push((first.clone(), encode(block)));
         rest = tail;
