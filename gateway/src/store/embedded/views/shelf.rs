@@ -4,7 +4,6 @@
 //! read) is an error here; nothing of it ends the process. What is written together is one batch of one tree, which sled
 //! recovers whole or not at all; the two ends of the batch show whether it did.
 
-use std::fs;
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -120,10 +119,7 @@ impl Shelf {
 
     /// Throws the views in `folder` away.
     pub(in crate::store::embedded) fn discard(folder: &Path) -> io::Result<()> {
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        durable::remove_folder(folder)
     }
 
     /// Whether a reader may have to wait.
