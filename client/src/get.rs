@@ -186,9 +186,9 @@ impl Door {
         let mut guest = self.guest(kept, state.clone(), name.clone())?;
         match guest.redeem(&self.link, keys).await {
             Ok(answer) => Ok((guest, answer)),
-            Err(error) if error.kind() == Some(ProblemKind::Conflict) => {
+            // An opening ends by its receipt, which may have used up the link as well, or it lapses.
+            Err(error) if guest.is_ended(&error) => {
                 guest.forget()?;
-                // It ends by its receipt, or it lapses.
                 match guest.kept.placed.take() {
                     Some(folder) => {
                         guest.staged().discard()?;
@@ -338,6 +338,15 @@ impl Guest {
 
     fn forget(&self) -> Result<(), Error> {
         self.state.remove(VISITS, &self.name)
+    }
+
+    /// Whether a refusal means that the opening of an earlier try has ended.
+    fn is_ended(&self, error: &ApiError) -> bool {
+        match error.kind() {
+            Some(ProblemKind::Conflict) => true,
+            Some(ProblemKind::LimitReached) => self.kept.placed.is_some(),
+            _ => false,
+        }
     }
 
     /// Where the state of saving is.
