@@ -37,6 +37,8 @@ pub struct Restarted {
     pub at: u64,
     /// The last head of the log that ended, verified.
     pub ended: Checkpoint,
+    /// Logs between the last one that this client had seen and that one: nothing shows it how the one it had seen ended.
+    pub skipped: u64,
     /// Leaves of it that this client keeps.
     pub seen: u64,
     /// Where it keeps them.
@@ -56,6 +58,7 @@ pub async fn update(session: &Session) -> Result<AuditLog, Error> {
     let mut before = mirror.size();
     let text = session.api.checkpoint(NAME).await?;
     let log = number_of(&text, gateway).unwrap_or(known);
+    let mut skipped = 0;
     if log < known {
         return Err(LogError::Smaller(NAME.to_owned()).into());
     }
@@ -67,6 +70,8 @@ pub async fn update(session: &Session) -> Result<AuditLog, Error> {
         let ended = ended(&restart, session)?;
         if log == known + 1 {
             mirror.check_ended(&ended)?;
+        } else if before > 0 {
+            skipped = log - known - 1;
         }
         (mirror, before) = (successor, 0);
     }
@@ -79,14 +84,20 @@ pub async fn update(session: &Session) -> Result<AuditLog, Error> {
     Ok(AuditLog {
         size: mirror.size(),
         root: mirror.head(),
-        restarted: restarted(session, log, mirror.lines(), &leaves)?,
+        restarted: restarted(session, log, skipped, mirror.lines(), &leaves)?,
         leaves,
         new: mirror.size() - before,
     })
 }
 
 /// What came before log number `log`, whose leaves these are.
-fn restarted(session: &Session, log: u64, lines: &[String], leaves: &[Leaf]) -> Result<Option<Restarted>, Error> {
+fn restarted(
+    session: &Session,
+    log: u64,
+    skipped: u64,
+    lines: &[String],
+    leaves: &[Leaf],
+) -> Result<Option<Restarted>, Error> {
     if log == 1 {
         return Ok(None);
     }
@@ -94,6 +105,7 @@ fn restarted(session: &Session, log: u64, lines: &[String], leaves: &[Leaf]) -> 
     let ended = ended(&restart, session)?;
     Ok(Some(Restarted {
         at: leaves.first().map_or(0, |leaf| leaf.t / 1000),
+        skipped,
         seen: load(session, log - 1)?.size(),
         folder: session.home.log(&folder_of(log - 1)),
         restart,

@@ -170,7 +170,10 @@ impl SentRecord {
 
     /// Links that this client has burned.
     pub fn burned(&self) -> impl Iterator<Item = Hash> {
-        self.links.iter().filter(|own| own.is_burned).map(|own| link_hash(&own.link))
+        self.links
+            .iter()
+            .filter(|own| own.is_burned)
+            .map(|own| link_hash(&own.link))
     }
 
     /// Forgets the record: the gateway has refused the transfer for good.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use sealpost_proto::api::MAX_LIVE_OPENINGS;
+use sealpost_proto::api::{MAX_LIVE_OPENINGS, TransferState};
 use sealpost_proto::crypto::sha256;
 use sealpost_proto::encoding::hex;
 use sealpost_proto::id::{Hash, Label, OpeningId, PublicKey, TransferId};
@@ -255,7 +255,11 @@ pub fn burn(loaded: &Loaded, at: Stamp, id: &TransferId, hash: &Hash, sender: &L
         .links
         .iter()
         .all(|(other, link)| other == hash || link.is_burned);
-    if sealed.recipients.is_empty() && is_last && check_state(transfer, at.seconds()).is_ok() {
+    let is_alive = matches!(
+        transfer.state(at.seconds()),
+        TransferState::Available | TransferState::Held
+    );
+    if sealed.recipients.is_empty() && is_last && is_alive {
         let end = super::revoking::ended(transfer, at, by);
         effects.changes.extend(end.changes);
         effects.leaves.extend(end.leaves);

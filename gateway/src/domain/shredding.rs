@@ -84,8 +84,11 @@ pub fn destroyed(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
 ///
 /// # Errors
 /// `not_found` if it was not to be replaced.
-pub fn key_replaced(loaded: &Loaded, at: Stamp, id: &TransferId) -> Decision<()> {
-    due(loaded, id, at, Step::ReplaceKey)?;
+pub fn key_replaced(loaded: &Loaded, _: Stamp, id: &TransferId) -> Decision<()> {
+    // When it is due, a clock says that may have stepped since; what counts is that the row is gone.
+    let transfer = loaded.transfer(id).ok_or(ProblemKind::NotFound)?;
+    let is_open = |s: &super::Shredded| s.destroyed_at.is_some() && !s.is_key_replaced;
+    ensure(transfer.shredded.as_ref().is_some_and(is_open), ProblemKind::NotFound)?;
     Ok(((), silent(Change::KeyReplaced { transfer: *id })))
 }
 

@@ -5,16 +5,25 @@
 //! a damaged journal, a clock in doubt, a sweep that fails) is told and keeps the answer at 200: those who have transfers here
 //! can still open them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use http::uri::Authority;
 use http::{HeaderValue, StatusCode, header};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// What is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -108,7 +117,13 @@ pub trait HealthChecks: Send + Sync {
     async fn report(&self) -> Report;
 }
 
-/// Tells health at `listener`, for as long as it is waited for.
+/// Connections at once: monitors ask one by one, and what others hold open must not use up the gateway's descriptors.
+const CONNECTIONS: usize = 16;
+
+/// Time for a connection with its request and answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Tells health at `listener`, for as long as it is waited for. One request a connection.
 ///
 /// # Errors
 /// The listener failed.
@@ -116,8 +131,34 @@ pub async fn tell_health(listener: TcpListener, checks: Arc<dyn HealthChecks>) -
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
+        .layer(from_fn(check_host))
         .with_state(checks);
-    axum::serve(listener, router).await
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = Arc::clone(&room).acquire_owned().await;
+        let (socket, _) = listener.accept().await?;
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            let served = http1::Builder::new()
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(socket), service);
+            // Who is too slow, or speaks something else, is cut off and asks again.
+            let _ = timeout(DEADLINE, served).await;
+        });
+    }
+}
+
+/// Refuses a name that is not this machine's: a page in a browser here can make its own name mean this address.
+async fn check_host(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    let name = authority.as_ref().map_or("", |authority| authority.host());
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if is_address || name.eq_ignore_ascii_case("localhost") {
+        return next.run(request).await;
+    }
+    StatusCode::MISDIRECTED_REQUEST.into_response()
 }
 
 async fn readyz(State(checks): State<Arc<dyn HealthChecks>>) -> Response {
@@ -148,11 +189,15 @@ mod tests {
     }
 
     async fn ask(report: Report, path: &str) -> String {
+        ask_as(report, path, "127.0.0.1:8444").await
+    }
+
+    async fn ask_as(report: Report, path: &str, host: &str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = async {
             let mut socket = TcpStream::connect(address).await.unwrap();
-            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
             socket.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             socket.read_to_string(&mut answer).await.unwrap();
@@ -185,6 +230,15 @@ mod tests {
         let ill = Report { ready: false, ..well };
         assert!(ask(ill.clone(), "/readyz").await.starts_with("HTTP/1.1 503"));
         assert!(ask(ill.clone(), "/healthz").await.starts_with("HTTP/1.1 200"));
-        assert!(ask(ill, "/metrics").await.starts_with("HTTP/1.1 404"));
+        assert!(ask(ill.clone(), "/metrics").await.starts_with("HTTP/1.1 404"));
+        for (host, status) in [
+            ("localhost:8444", "200"),
+            ("[::1]:8444", "200"),
+            ("rebound.example", "421"),
+            ("", "421"),
+        ] {
+            let answer = ask_as(ill.clone(), "/healthz", host).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+        }
     }
 }

@@ -72,6 +72,14 @@ impl ClockWatch {
         }
     }
 
+    /// The later of what the clock says and what it would say had it never stepped since the start, unix seconds.
+    #[must_use]
+    pub fn latest_time(&self) -> u64 {
+        let steady = i128::from(self.clock.boot_millis()) + self.offset;
+        let steady = u64::try_from(steady / 1000).unwrap_or_default();
+        steady.max(self.clock.now_millis() / 1000)
+    }
+
     fn compare(&self) -> ClockState {
         let behind = self.last_stamp.saturating_sub(self.clock.now_millis());
         let step = offset(self.clock.as_ref()) - self.offset;

@@ -1,6 +1,6 @@
 //! The sweep: shares that are due are destroyed, ciphertext and abandoned uploads removed, keys of ended days destroyed.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::shredder::{Position, ShareShredder, share_ref};
 use super::status::SweepStatus;
 use crate::clock::Clock;
 use crate::domain::shredding::{self, Step};
-use crate::domain::{Decision, Effects, Key, Loaded, Refusal, Requester, Stamp, Transfer};
+use crate::domain::{Decision, Effects, KEY_REPLACEMENT, Key, Loaded, Refusal, Requester, Stamp, Transfer};
 use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::blob::{BlobKey, BlobStore};
@@ -153,18 +153,25 @@ impl Sweep {
     async fn transfers(&self) -> Result<(HashSet<TransferId>, Option<SweepError>), SweepError> {
         let mut replaced = HashSet::new();
         let mut failed = HashSet::new();
+        let mut passed = HashSet::new();
         let mut first_error = None;
         loop {
-            let due = self.ports.views.due(self.now(), BATCH + failed.len()).await?;
-            let due: Vec<TransferId> = due.into_iter().filter(|id| !failed.contains(id)).collect();
+            let until = self.replacing_until();
+            let due = self.ports.views.due(until, BATCH + passed.len()).await?;
+            let due: Vec<TransferId> = due.into_iter().filter(|id| !passed.contains(id)).collect();
             if due.is_empty() {
                 return Ok((failed, first_error));
             }
             for id in due {
-                if let Err(error) = self.step(&id, &mut replaced).await {
-                    tracing::error!(transfer = %id, ?error, "a step of the sweep failed");
-                    failed.insert(id);
-                    first_error.get_or_insert(error);
+                match self.step(&id, &mut replaced).await {
+                    Ok(true) => {}
+                    Ok(false) => drop(passed.insert(id)),
+                    Err(error) => {
+                        tracing::error!(transfer = %id, ?error, "a step of the sweep failed");
+                        passed.insert(id);
+                        failed.insert(id);
+                        first_error.get_or_insert(error);
+                    }
                 }
             }
         }
@@ -188,14 +195,31 @@ impl Sweep {
         self.ports.watch.destruction_time()
     }
 
-    /// The next step of one transfer. `replaced` holds the days whose key was replaced in this sweep.
-    async fn step(&self, id: &TransferId, replaced: &mut HashSet<Day>) -> Result<(), SweepError> {
+    /// The time by which keys of days are to be replaced. While the clock is in doubt it is generous: a new key destroys nothing that
+    /// lives, and what was revoked must not wait until the clock is set right.
+    fn replacing_until(&self) -> u64 {
+        match self.ports.watch.state() {
+            ClockState::Trusted => self.now(),
+            _ => self.ports.watch.latest_time() + KEY_REPLACEMENT,
+        }
+    }
+
+    /// What is due of a transfer.
+    fn next_step(&self, transfer: &Transfer) -> Option<Step> {
+        let replacing = || shredding::next_step(transfer, self.replacing_until());
+        shredding::next_step(transfer, self.now()).or_else(|| replacing().filter(|step| *step == Step::ReplaceKey))
+    }
+
+    /// The next step of one transfer; `false` if none is due yet. `replaced` holds the days whose key was replaced in this sweep.
+    async fn step(&self, id: &TransferId, replaced: &mut HashSet<Day>) -> Result<bool, SweepError> {
         let Some(transfer) = self.ports.views.transfer(id).await? else {
-            return Ok(());
+            return Ok(true);
         };
-        let step = shredding::next_step(&transfer, self.now()).ok_or(SweepError::Changed)?;
+        let Some(step) = self.next_step(&transfer) else {
+            return Ok(false);
+        };
         tracing::info!(transfer = %id, ?step, "sweeping");
-        match step {
+        let done: Result<(), SweepError> = match step {
             Step::Shred => self.shred(*id).await,
             Step::Destroy => Ok(self.shredder.destroy(&transfer).await?),
             Step::ReplaceKey => self.replace_key(&transfer, replaced).await,
@@ -214,7 +238,8 @@ impl Sweep {
                 self.delete(blobs_of(&transfer)).await?;
                 self.record(*id, shredding::removed).await
             }
-        }
+        };
+        done.map(|()| true)
     }
 
     async fn shred(&self, id: TransferId) -> Result<(), SweepError> {
@@ -253,6 +278,28 @@ impl Sweep {
         Ok(outcome?)
     }
 
+    /// Shares of other transfers than those that need one: few, so that these alone are loaded.
+    async fn unexpected_shares(&self) -> Result<Vec<ShareRef>, StoreError> {
+        let mut shares: HashMap<TransferId, Vec<ShareRef>> = HashMap::new();
+        for share in self.ports.shares.list().await? {
+            shares.entry(share.transfer).or_default().push(share);
+        }
+        let mut after = None;
+        loop {
+            let page = self.ports.views.sealed_unended(after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(shares.into_values().flatten().collect());
+            };
+            after = Some(*last);
+            for id in &page {
+                // Of two for one transfer, only the transfer says which it needs.
+                if shares.get(id).is_some_and(|of_one| of_one.len() == 1) {
+                    shares.remove(id);
+                }
+            }
+        }
+    }
+
     async fn destroy_orphans(&self) -> Result<(), StoreError> {
         let mut orphans = self.orphans.lock().await;
         // How long a share has waited for its seal is a matter of the clock.
@@ -260,7 +307,7 @@ impl Sweep {
             return Ok(());
         }
         let mut without_transfer = Vec::new();
-        for share in self.ports.shares.list().await? {
+        for share in self.unexpected_shares().await? {
             let transfer = self.ports.views.transfer(&share.transfer).await?;
             if !transfer.is_some_and(|t| has_share(&t, &share)) {
                 without_transfer.push(share);
@@ -277,6 +324,9 @@ impl Sweep {
         Ok(())
     }
 }
+
+/// Ids compared at once.
+const PAGE: usize = 65_536;
 
 /// Whether the ledger still needs this share.
 fn has_share(transfer: &Transfer, share: &ShareRef) -> bool {

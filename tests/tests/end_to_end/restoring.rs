@@ -123,7 +123,10 @@ fn what_a_backup_brings_back_is_held_until_its_sender_rearms_it() {
     assert_eq!(text(&rearmed, "/rearmed/0/transfer"), unopened);
     assert!(rearmed.pointer("/rearmed/1").is_none(), "{rearmed}");
     let not_needed = rearmed.pointer("/not_needed").expect("a list").to_string();
-    assert!(not_needed.contains(&used) && not_needed.contains(&revoked), "{not_needed}");
+    assert!(
+        not_needed.contains(&used) && not_needed.contains(&revoked),
+        "{not_needed}"
+    );
     // It was withdrawn after the backup: the restored gateway does not know, but the sender's client gave up its share then.
     is_held(&provider, &revoked, &target);
     receive(&provider, &unopened, &target);

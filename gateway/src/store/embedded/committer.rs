@@ -18,6 +18,7 @@ use super::book::{Book, Preloaded};
 use super::drain::Signal;
 use super::journal::{Journal, MAX_RECORD_LEN, has_room};
 use super::record::Record;
+use super::stamps::Stamps;
 use super::views::keys;
 use super::views::overlay::Entry;
 use super::views::stored::Stored;
@@ -49,7 +50,7 @@ pub(super) struct Committer {
     /// Called when a journal file was closed.
     pub(super) closed: Arc<super::snapshot::Signal>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) last_millis: u64,
+    pub(super) stamps: Stamps,
     pub(super) stop: watch::Sender<Option<String>>,
 }
 
@@ -127,7 +128,14 @@ impl Committer {
         if job.reply.is_closed() {
             return Ok(());
         }
-        let stamp = self.stamp();
+        let stamp = match self.stamps.next(self.clock.as_ref()) {
+            Ok(stamp) => stamp,
+            Err(error) => {
+                tracing::error!(%error, "nothing is decided by this clock");
+                let _ = job.reply.send(Err(StoreError::Unavailable(error)));
+                return Ok(());
+            }
+        };
         let known = match self.known(&job) {
             Ok(known) => known,
             Err(error) => {
@@ -219,6 +227,7 @@ impl Committer {
         let Prepared { record, bytes, chain } = prepared;
         let mut load = |key: &Key| Ok(known.get(key).cloned().flatten());
         let done = self.ahead.apply(record.seq, &record.changes, &mut load)?;
+        self.stamps.written(record.millis);
         let mut heads = Vec::with_capacity(chain.len());
         for (name, hash) in chain {
             if name.first() == Some(&keys::RESIDENT) {
@@ -269,13 +278,6 @@ impl Committer {
         tracing::error!(%error, "the journal could not be written; the ledger has stopped");
         self.stop
             .send_replace(Some(format!("the journal could not be written: {error}")));
-    }
-
-    fn stamp(&mut self) -> Stamp {
-        self.last_millis = self.clock.now_millis().max(self.last_millis);
-        Stamp {
-            millis: self.last_millis,
-        }
     }
 
     /// The organisation's id and the number of its audit log, as they will be after `changes`.

@@ -16,6 +16,7 @@ use super::journal::{FILE_LEN, FileIo, JournalReader, Options, SystemIo};
 use super::leaves::Selection;
 use super::salvage;
 use super::snapshot;
+use super::stamps::Stamps;
 use super::start::{Setup, Started, start};
 use super::verification::{Verification, VerificationState};
 use crate::clock::Clock;
@@ -137,8 +138,8 @@ impl EmbeddedLedger {
             },
             signal: Arc::clone(&started.signal),
             closed: Arc::clone(&snapshots),
+            stamps: Stamps::new(clock.as_ref(), mark.millis),
             clock,
-            last_millis: mark.millis,
             stop,
         };
         // What was closed before this start.

@@ -22,6 +22,7 @@ mod record;
 mod salvage;
 mod shares;
 mod snapshot;
+mod stamps;
 mod start;
 mod verification;
 mod views;

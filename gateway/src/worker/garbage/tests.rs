@@ -49,8 +49,6 @@ impl House {
         let root = tempfile::tempdir().unwrap();
         let data = PrivateFolder::open(&root.path().join("data")).unwrap();
         let clock = Arc::new(Two::default());
-        let ledger = EmbeddedLedger::open(&data, "1", clock.clone(), Arc::new(SystemRandom)).unwrap();
-        let ledger = Arc::new(ledger);
         let blobs = Arc::new(FsBlobs::open(&data).unwrap());
         let probe = part(&UNKNOWN, 9);
         blobs.put(&probe, Bytes::new()).await.unwrap();
@@ -58,6 +56,8 @@ impl House {
         blobs.delete(&probe).await.unwrap();
         clock.now.store(written_at * 1000, Ordering::SeqCst);
         clock.boot.store(1_000, Ordering::SeqCst);
+        let ledger = EmbeddedLedger::open(&data, "1", clock.clone(), Arc::new(SystemRandom)).unwrap();
+        let ledger = Arc::new(ledger);
         let garbage = Garbage {
             views: ledger.clone(),
             blobs: blobs.clone(),

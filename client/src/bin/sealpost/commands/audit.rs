@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Limit;
 use crate::context::{Context, People};
+use crate::exit::Exit;
 use crate::output::{Report, count};
 
 const READING: &str = "Reading the log is itself an event: this reading adds one.";
@@ -24,10 +25,14 @@ pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
         log.new,
         log.root,
     );
+    let mut exit = Exit::Ok;
     if let Some(restarted) = &log.restarted {
         text.push_str(&loss(restarted));
+        if restarted.skipped > 0 {
+            exit = Exit::Log;
+        }
     }
-    Ok(Report::done(
+    let report = Report::done(
         text,
         json!({
             "valid": true,
@@ -36,7 +41,8 @@ pub(super) async fn verify(context: &Context) -> Result<Report, Error> {
             "new": log.new,
             "restarted": log.restarted.as_ref().map(restarted),
         }),
-    ))
+    );
+    Ok(Report { exit, ..report })
 }
 
 /// What the log says of the one before it, which ended in a loss.
@@ -46,8 +52,15 @@ fn loss(restarted: &Restarted) -> String {
         || "how many is not known".to_owned(),
         |records| format!("at least {records}"),
     );
+    let skipped = match restarted.skipped {
+        0 => String::new(),
+        skipped => format!(
+            "\nIt was restarted {skipped} more times since this device last looked, and nothing shows how the log that this device had seen \
+             ended: tell your administrator and privacy officer."
+        ),
+    };
     format!(
-        "\nThe log was restarted after a loss on {}: {} ended with {} entries, of which the gateway still has {}. Records from number {} \
+        "{skipped}\nThe log was restarted after a loss on {}: {} ended with {} entries, of which the gateway still has {}. Records from number {} \
          on are lost, {records}. This device keeps the {} entries that it had seen of it, in {}.",
         time::local(restarted.at),
         text::line(&ended.origin),
@@ -62,6 +75,7 @@ fn loss(restarted: &Restarted) -> String {
 fn restarted(restarted: &Restarted) -> Value {
     json!({
         "at": restarted.at,
+        "skipped": restarted.skipped,
         "log": restarted.restart.log,
         "ended": restarted.ended.origin,
         "ended_size": restarted.ended.size,
