@@ -189,7 +189,7 @@ mod tests {
         acks
     }
 
-    fn leaf(event: EventType, t: u64, data: Value) -> Leaf {
+    fn leaf(event: EventType, t: u64, data: &Value) -> Leaf {
         Leaf {
             v: 1,
             id: String::new(),
@@ -218,7 +218,7 @@ mod tests {
         leaf(
             EventType::TransferOpened,
             1_000,
-            json!({ "opening": opening.to_string() }),
+            &json!({ "opening": opening.to_string() }),
         )
     }
 
@@ -226,12 +226,12 @@ mod tests {
         leaf(
             EventType::TransferVerified,
             2_000,
-            json!({ "opening": opening.to_string() }),
+            &json!({ "opening": opening.to_string() }),
         )
     }
 
     fn used_up(t: u64) -> Leaf {
-        leaf(EventType::TransferShredded, t, json!({ "cause": "used" }))
+        leaf(EventType::TransferShredded, t, &json!({ "cause": "used" }))
     }
 
     /// Lost, doubled, wrong.

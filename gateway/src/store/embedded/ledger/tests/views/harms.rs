@@ -159,9 +159,13 @@ async fn damage_that_a_snapshot_meets_is_told() {
     let flipped = [fs::read(&first).unwrap()[200] ^ 1];
     let file = fs::OpenOptions::new().write(true).open(&first).unwrap();
     file.write_all_at(&flipped, 200).unwrap();
-    let mut number = 0;
+    let mut number = 0_u32;
     while !matches!(ledger.verification(), VerificationState::Failed(_)) {
-        commit(&ledger, sample::announced((number % 250) as u8, 1, 1_000)).await;
+        commit(
+            &ledger,
+            sample::announced(u8::try_from(number % 250).unwrap(), 1, 1_000),
+        )
+        .await;
         number += 1;
         assert!(number < 20_000, "nobody was told");
     }
