@@ -194,7 +194,7 @@ impl Gateway {
             wake: Arc::clone(&wake),
             share_gate: Arc::clone(&share_gate),
         });
-        sweep.once_or_log().await;
+        sweep.at_start().await;
         hold_missing(&identity, &ledger, &shares).await;
         let garbage = Garbage {
             views: ledger.clone(),

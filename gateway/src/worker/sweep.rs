@@ -124,10 +124,20 @@ impl Sweep {
         }
     }
 
+    /// The sweep of a start, before anything is served: what is due. Shares that no seal refers to may wait for the first sweep after
+    /// it; they are not released, and looking for them reads the ids of all transfers.
+    pub async fn at_start(&self) {
+        self.tell(self.due().await);
+    }
+
     /// One sweep; what fails is logged, and the next one tries it again. Nothing is released that is due, whether or not it could
     /// be destroyed: the state says so.
     pub async fn once_or_log(&self) {
-        match self.once().await {
+        self.tell(self.once().await);
+    }
+
+    fn tell(&self, swept: Result<(), SweepError>) {
+        match swept {
             Ok(()) => self.ports.status.succeeded(self.ports.clock.now_millis() / 1000),
             Err(error) => {
                 self.ports.status.failed();
@@ -136,16 +146,20 @@ impl Sweep {
         }
     }
 
-    /// One sweep over everything that is due. Called before anything is served.
+    /// One sweep over everything that is due, and over shares that no seal refers to.
     ///
     /// # Errors
     /// [`SweepError`] of the first step that failed; everything that does not hang on it is done.
     pub async fn once(&self) -> Result<(), SweepError> {
+        let due = self.due().await;
+        self.destroy_orphans().await?;
+        due
+    }
+
+    async fn due(&self) -> Result<(), SweepError> {
         let (failed, first_error) = self.transfers().await?;
-        let orphans = self.destroy_orphans().await;
         let days = self.end_days(&failed).await;
         first_error.map_or(Ok(()), Err)?;
-        orphans?;
         days
     }
 

@@ -165,12 +165,14 @@ impl Kept {
         };
         if let Some(rows) = self.days.get_mut(&day) {
             let mut anew = Vec::new();
-            let ids: Vec<ShareId> = rows.ids().copied().collect();
-            for id in ids {
-                let row = rows.get(&id).ok().flatten();
-                if row.as_ref().is_some_and(|row| row.generation == newest) {
-                    continue;
-                }
+            let by_generation = rows.by_generation().into_iter();
+            let older = by_generation.filter(|(generation, _)| *generation != newest);
+            for id in older.flat_map(|(_, ids)| ids) {
+                let row = match rows.get(&id) {
+                    // What its slot holds is no row any more; a disk that fails is another thing, and destroys nothing.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => None,
+                    row => row?,
+                };
                 let old = |row: Row| unwrap(self.ring.key(day, row.generation)?, &id, &row.wrapped);
                 let Some(share) = row.and_then(old) else {
                     tracing::warn!(transfer = %id.transfer, "removing a release share that cannot be unwrapped");
