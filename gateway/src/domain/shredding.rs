@@ -7,7 +7,7 @@ use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 
 use super::decision::{Data, Decision, Effects, Requester, Stamp, ensure, object};
-use super::transfer::Transfer;
+use super::transfer::{KEY_REPLACEMENT, Transfer};
 use super::{Change, Loaded};
 
 /// What the sweep has to do next for a transfer.
@@ -27,6 +27,46 @@ pub enum Step {
     Abandon,
     /// Delete the parts, then [`removed`].
     Remove,
+}
+
+/// The times by which steps are due, unix seconds. They differ while the clock is in doubt (security.md 9.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    now: u64,
+    /// By when keys of days are to be replaced.
+    keys: u64,
+}
+
+impl Horizon {
+    /// The clock can be trusted: it is `now`.
+    #[must_use]
+    pub const fn trusted(now: u64) -> Self {
+        Self { now, keys: now }
+    }
+
+    /// The clock is in doubt, and says `latest` at most. Then nothing has expired, and only what no clock has a say in is due. For
+    /// keys the time is generous: a new key destroys nothing that lives, and what was revoked must not wait until the clock is set
+    /// right.
+    #[must_use]
+    pub const fn in_doubt(latest: u64) -> Self {
+        Self {
+            now: 0,
+            keys: latest.saturating_add(KEY_REPLACEMENT),
+        }
+    }
+
+    /// A time by which everything is due that has a step within this horizon, and perhaps more.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.keys
+    }
+}
+
+/// The next step that is due within `horizon`.
+#[must_use]
+pub fn next_step_within(transfer: &Transfer, horizon: &Horizon) -> Option<Step> {
+    let replacing = || next_step(transfer, horizon.keys).filter(|step| *step == Step::ReplaceKey);
+    next_step(transfer, horizon.now).or_else(replacing)
 }
 
 /// The next step that is due at `now` (unix seconds).

@@ -15,8 +15,8 @@ use super::orphans::Orphans;
 use super::shredder::{Position, ShareShredder, share_ref};
 use super::status::SweepStatus;
 use crate::clock::Clock;
-use crate::domain::shredding::{self, Step};
-use crate::domain::{Decision, Effects, KEY_REPLACEMENT, Key, Loaded, Refusal, Requester, Stamp, Transfer};
+use crate::domain::shredding::{self, Horizon, Step};
+use crate::domain::{Decision, Effects, Key, Loaded, Refusal, Requester, Stamp, Transfer};
 use crate::failpoint;
 use crate::store::StoreError;
 use crate::store::blob::{BlobKey, BlobStore};
@@ -170,7 +170,7 @@ impl Sweep {
         let mut passed = HashSet::new();
         let mut first_error = None;
         loop {
-            let until = self.replacing_until();
+            let until = self.horizon().end();
             let due = self.ports.views.due(until, BATCH + passed.len()).await?;
             let due: Vec<TransferId> = due.into_iter().filter(|id| !passed.contains(id)).collect();
             if due.is_empty() {
@@ -209,19 +209,11 @@ impl Sweep {
         self.ports.watch.destruction_time()
     }
 
-    /// The time by which keys of days are to be replaced. While the clock is in doubt it is generous: a new key destroys nothing that
-    /// lives, and what was revoked must not wait until the clock is set right.
-    fn replacing_until(&self) -> u64 {
+    fn horizon(&self) -> Horizon {
         match self.ports.watch.state() {
-            ClockState::Trusted => self.now(),
-            _ => self.ports.watch.latest_time() + KEY_REPLACEMENT,
+            ClockState::Trusted => Horizon::trusted(self.now()),
+            ClockState::Stepped(_) | ClockState::Behind(_) => Horizon::in_doubt(self.ports.watch.latest_time()),
         }
-    }
-
-    /// What is due of a transfer.
-    fn next_step(&self, transfer: &Transfer) -> Option<Step> {
-        let replacing = || shredding::next_step(transfer, self.replacing_until());
-        shredding::next_step(transfer, self.now()).or_else(|| replacing().filter(|step| *step == Step::ReplaceKey))
     }
 
     /// The next step of one transfer; `false` if none is due yet. `replaced` holds the days whose key was replaced in this sweep.
@@ -230,7 +222,7 @@ impl Sweep {
         let Some(transfer) = self.ports.views.transfer(id).await? else {
             return Ok(false);
         };
-        let Some(step) = self.next_step(&transfer) else {
+        let Some(step) = shredding::next_step_within(&transfer, &self.horizon()) else {
             return Ok(false);
         };
         tracing::info!(transfer = %id, ?step, "sweeping");

@@ -6,7 +6,7 @@ use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
 
 use crate::domain::fixture::{Clinic, NOW, at};
-use crate::domain::shredding::{self, Step, next_step};
+use crate::domain::shredding::{self, Horizon, Step, next_step, next_step_within};
 use crate::domain::{CIPHERTEXT_GRACE, Decision, KEY_REPLACEMENT, Key, Loaded, Stamp, StoredPart, uploading};
 
 const ID: TransferId = TransferId::from_bytes([1; 16]);
@@ -68,6 +68,38 @@ fn the_last_opening_ends_it_when_it_lapses_and_the_days_key_is_replaced() {
     assert_eq!(step(&clinic, 86_500 + KEY_REPLACEMENT), Some(Step::ReplaceKey));
     silent(&mut clinic, 86_500 + KEY_REPLACEMENT, shredding::key_replaced);
     assert_eq!(step(&clinic, 86_500 + CIPHERTEXT_GRACE), Some(Step::Sweep));
+}
+
+/// N115: a clock in doubt ends nothing, but what has ended goes on to the new key of its day; the ciphertext waits.
+#[test]
+fn a_clock_in_doubt_has_a_say_in_no_end_and_in_new_keys_it_is_generous() {
+    let mut clinic = Clinic::new();
+    clinic.sent(ID, 7, Some(1));
+    let (provider, by) = (clinic.provider.clone(), clinic.admin.requester());
+    clinic.open(ID, &provider, OpeningId::from_bytes([1; 16]), 100).unwrap();
+    let within = |clinic: &Clinic, horizon| next_step_within(&clinic.transfer(ID).unwrap(), &horizon);
+    let years = Horizon::in_doubt(NOW + 1_000 * 86_400);
+    assert_eq!(within(&clinic, years), None, "it has not ended");
+    let day = Horizon::trusted(NOW + 86_500);
+    assert_eq!(within(&clinic, day), Some(Step::Shred));
+
+    clinic
+        .effects(&KEYS, |l| shredding::shred(l, at(86_500), &ID, &by))
+        .unwrap();
+    assert_eq!(within(&clinic, Horizon::in_doubt(0)), Some(Step::Destroy));
+    silent(&mut clinic, 86_500, shredding::destroyed);
+
+    assert_eq!(within(&clinic, day), None, "keys are replaced for many at once");
+    let due = clinic.transfer(ID).unwrap().due_at().unwrap();
+    let generous = Horizon::in_doubt(due - KEY_REPLACEMENT);
+    assert_eq!(within(&clinic, generous), Some(Step::ReplaceKey));
+    assert_eq!(generous.end(), due, "it is found by its time");
+    assert_eq!(within(&clinic, Horizon::in_doubt(due - KEY_REPLACEMENT - 1)), None);
+    silent(&mut clinic, 86_500, shredding::key_replaced);
+
+    assert_eq!(within(&clinic, years), None, "the ciphertext waits for a clock");
+    let swept = Horizon::trusted(NOW + 86_500 + CIPHERTEXT_GRACE);
+    assert_eq!(within(&clinic, swept), Some(Step::Sweep));
 }
 
 #[test]
