@@ -1,0 +1,97 @@
+//! Values of arguments, from text.
+
+use sealpost_client::words::{MAX_WORDS, MIN_WORDS};
+use sealpost_proto::id::Address;
+
+/// SHA-256 of the gateway's public key.
+pub(crate) type Pin = [u8; 32];
+
+pub(super) fn address(text: &str) -> Result<Address, String> {
+    let text = text.trim();
+    text.parse().map_err(|_| {
+        let shown = sealpost_client::text::line(text);
+        format!("'{shown}' is not an address; write it like reyes@practice.example, without spaces.")
+    })
+}
+
+/// An address for somebody new: with something on both sides of an `@`.
+pub(super) fn full_address(text: &str) -> Result<Address, String> {
+    let address = address(text)?;
+    match address.as_str().split_once('@') {
+        Some((name, place)) if !name.is_empty() && !place.is_empty() && !place.contains('@') => Ok(address),
+        _ => Err(format!(
+            "'{address}' is not a whole address; write it like reyes@practice.example."
+        )),
+    }
+}
+
+pub(super) fn pin(text: &str) -> Result<Pin, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    sealpost_proto::encoding::unhex_array(&lower)
+        .map_err(|_| "64 of the digits 0-9 and a-f, as the sender gave them".to_owned())
+}
+
+pub(super) fn lifetime(text: &str) -> Result<u64, String> {
+    let parsed = sealpost_client::time::parse_lifetime(text);
+    parsed.ok_or_else(|| {
+        let number = text.trim_end_matches(['m', 'h', 'd', 'w']);
+        let is_form =
+            text.len() == number.len() + 1 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        match number.parse::<u64>() {
+            _ if !is_form => "write a whole number and m, h, d or w, such as 30m, 12h, 7d or 2w".to_owned(),
+            Ok(0) => "it must be more than nothing".to_owned(),
+            _ => "it is longer than 366 days, the most that is possible".to_owned(),
+        }
+    })
+}
+
+pub(super) fn words(text: &str) -> Result<u8, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (MIN_WORDS..=MAX_WORDS).contains(&usize::from(*number)));
+    number.ok_or_else(|| format!("a whole number, {MIN_WORDS} to {MAX_WORDS}"))
+}
+
+pub(super) fn openings(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(openings) => Ok(openings),
+        Err(_) => Err("a whole number, at least 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_refused_with_the_rule_that_it_breaks() {
+        for (text, rule) in [
+            ("400d", "366 days"),
+            ("0d", "more than nothing"),
+            ("7", "whole number"),
+            ("1.5h", "whole number"),
+        ] {
+            let refused = lifetime(text).unwrap_err();
+            assert!(refused.contains(rule), "{text}: {refused}");
+        }
+        assert_eq!(lifetime("12h"), Ok(43_200));
+        assert_eq!(openings("0"), Err("at least 1".to_owned()));
+    }
+
+    #[test]
+    fn addresses_are_trimmed_and_new_ones_are_whole() {
+        assert_eq!(address(" Reyes@B.example\n").unwrap().as_str(), "reyes@b.example");
+        assert!(
+            address("Dr. Reyes")
+                .unwrap_err()
+                .contains("'Dr. Reyes' is not an address")
+        );
+        assert!(address("reyes").is_ok(), "an address that an organisation has already");
+        for bad in ["reyes", "@b", "a@", "a@b@c"] {
+            assert!(full_address(bad).is_err(), "{bad}");
+        }
+        assert!(full_address("a@b.example").is_ok());
+    }
+}
