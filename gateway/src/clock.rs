@@ -7,6 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 /// The clock that counts while the machine sleeps.
 #[cfg(target_os = "linux")]
 const BOOT: ClockId = ClockId::Boottime;

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -13,6 +12,7 @@ use sealpost_proto::tree::tree_head;
 
 use super::{AccessError, Action, Gatekeeper, Grant, Head, Settings};
 use crate::clock::Clock;
+use crate::clock::fixture::TestClock;
 use crate::domain::fixture::{Clinic, NOW};
 use crate::domain::{Invite, Key, LeafDraft, Loaded, Organisation, Stamp, Transfer};
 use crate::random::SystemRandom;
@@ -26,15 +26,6 @@ mod restart;
 
 const AUTHORITY: &str = "gw.example:8443";
 const BODY: &[u8] = b"{}";
-
-#[derive(Debug)]
-struct TestClock(AtomicU64);
-
-impl Clock for TestClock {
-    fn now_millis(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// The organisation of a clinic, and a ledger that keeps leaves and then says that it cannot write.
 struct Double {
@@ -102,7 +93,7 @@ struct Door {
 fn door() -> Door {
     let clinic = Clinic::new();
     let organisation = clinic.state.load(&[Key::Organisation]).organisation().cloned().unwrap();
-    let clock = Arc::new(TestClock(AtomicU64::new(NOW * 1000)));
+    let clock = Arc::new(TestClock::new(NOW * 1000));
     let double = Arc::new(Double {
         organisation: Arc::new(organisation),
         leaves: Mutex::new(Vec::new()),
@@ -275,9 +266,9 @@ async fn n88_n89_stale_future_and_replayed() {
     let signed = door.own(NOW - 20, 2);
     door.try_as(&signed, Action::Send).await.unwrap();
     assert_eq!(door.refusal(&signed).await, ProblemKind::Replayed, "N89");
-    door.clock.0.store((NOW + 90) * 1000, Ordering::SeqCst);
+    door.clock.set_now((NOW + 90) * 1000);
     assert_eq!(door.refusal(&signed).await, ProblemKind::Replayed, "N89, later");
-    door.clock.0.store(NOW * 1000, Ordering::SeqCst);
+    door.clock.set_now(NOW * 1000);
     assert_eq!(
         door.refusal(&door.own(NOW - 31, 3)).await,
         ProblemKind::Replayed,

@@ -99,19 +99,10 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::clock::fixture::TestClock;
     use crate::domain::Key;
     use crate::store::StoreError;
     use crate::store::ledger::{Committed, Decide};
-
-    #[derive(Debug)]
-    struct Still;
-
-    impl Clock for Still {
-        fn now_millis(&self) -> u64 {
-            1_000_000
-        }
-    }
 
     struct Disk(io::Result<u8>);
 
@@ -150,7 +141,7 @@ mod tests {
                 transfers: 85,
                 parts: 92,
             },
-            watch: Arc::new(ClockWatch::new(Arc::new(Still), 0)),
+            watch: Arc::new(ClockWatch::new(Arc::new(TestClock::new(1_000_000)), 0)),
             sync_file,
             sweep: Arc::default(),
             is_stopping: Arc::default(),
@@ -176,7 +167,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let data = crate::store::folder::PrivateFolder::open(&root.path().join("data")).unwrap();
         let random = Arc::new(crate::random::SystemRandom);
-        let ledger = EmbeddedLedger::open(&data, "1", Arc::new(Still), random).unwrap();
+        let ledger = EmbeddedLedger::open(&data, "1", Arc::new(TestClock::new(1_000_000)), random).unwrap();
         let ledger: Arc<dyn Ledger> = Arc::new(ledger);
         for (used, expected) in [
             (Ok(84), DiskHealth::Ok),

@@ -165,15 +165,7 @@ fn site_of(network: IpAddr) -> Option<Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug)]
-    struct Still;
-
-    impl Clock for Still {
-        fn now_millis(&self) -> u64 {
-            1_000_000
-        }
-    }
+    use crate::clock::fixture::TestClock;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -186,7 +178,7 @@ mod tests {
             redemptions: Rate::per_hour(3),
             exempt_loopback,
         };
-        AddressLimits::new(rates, Arc::new(Still))
+        AddressLimits::new(rates, Arc::new(TestClock::new(1_000_000)))
     }
 
     fn passed(limits: &AddressLimits, peer: &str, class: Class) -> usize {
@@ -243,7 +235,7 @@ mod tests {
 
     #[test]
     fn no_rate_is_no_limit() {
-        let limits = AddressLimits::new(AddressRates::default(), Arc::new(Still));
+        let limits = AddressLimits::new(AddressRates::default(), Arc::new(TestClock::new(1_000_000)));
         assert_eq!(passed(&limits, "192.0.2.1", Class::Redemption), 1_000);
     }
 

@@ -24,6 +24,7 @@ use super::*;
 use crate::access::rates::Rate;
 use crate::access::{Gatekeeper, Settings};
 use crate::clock::Clock;
+use crate::clock::fixture::TestClock;
 use crate::domain::fixture::{Clinic, NOW, Person, SHARE};
 use crate::domain::sealing::SealCommand;
 use crate::domain::{Change, Effects, Key};
@@ -49,31 +50,6 @@ mod revoking;
 
 const ID: TransferId = TransferId::from_bytes([1; 16]);
 const AUTHORITY: &str = "gw.example:8443";
-
-#[derive(Debug)]
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now_millis(&self) -> u64 {
-        NOW * 1000
-    }
-}
-
-/// A clock that a test sets, unix milliseconds.
-#[derive(Debug)]
-struct Settable(AtomicU64);
-
-impl Settable {
-    fn pass(&self, seconds: u64) {
-        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
-    }
-}
-
-impl Clock for Settable {
-    fn now_millis(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 struct NoCheckpoints;
 
@@ -103,7 +79,7 @@ struct House {
     third: Person,
     ledger: Arc<EmbeddedLedger>,
     shares: Arc<EmbeddedShares>,
-    clock: Arc<Settable>,
+    clock: Arc<TestClock>,
     nonce: AtomicU64,
     _root: tempfile::TempDir,
 }
@@ -195,7 +171,7 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
     let root = tempfile::tempdir().unwrap();
     let data = PrivateFolder::open(&root.path().join("data")).unwrap();
     let ring = PrivateFolder::open(&root.path().join("ring")).unwrap();
-    let clock = Arc::new(Settable(AtomicU64::new(NOW * 1000)));
+    let clock = Arc::new(TestClock::new(NOW * 1000));
     let random = Arc::new(SystemRandom);
     let ledger = EmbeddedLedger::open(&data, "1", clock.clone(), random.clone()).unwrap();
     let ledger = Arc::new(ledger);
@@ -245,7 +221,10 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
         gatekeeper: Arc::new(Gatekeeper::new(settings, ledger.clone(), ledger.clone(), clock.clone())),
         limits: Limits {
             deadline: Duration::from_secs(30),
-            addresses: Arc::new(AddressLimits::new(bounds.addresses, Arc::new(Fixed))),
+            addresses: Arc::new(AddressLimits::new(
+                bounds.addresses,
+                Arc::new(TestClock::new(NOW * 1000)),
+            )),
         },
         new_id: NewId(Arc::new(|| "req".to_owned())),
         room: BodyRoom::default(),

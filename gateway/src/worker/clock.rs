@@ -113,45 +113,22 @@ fn log(state: ClockState) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
-
-    #[derive(Debug, Default)]
-    struct Two {
-        now: AtomicU64,
-        boot: AtomicU64,
-    }
-
-    impl Clock for Two {
-        fn now_millis(&self) -> u64 {
-            self.now.load(Ordering::SeqCst)
-        }
-        fn boot_millis(&self) -> u64 {
-            self.boot.load(Ordering::SeqCst)
-        }
-    }
+    use crate::clock::fixture::TestClock;
 
     const START: u64 = 1_800_000_000_000;
     const HOUR: u64 = 3_600_000;
 
-    fn watched(last_stamp: u64) -> (Arc<Two>, ClockWatch) {
-        let clock = Arc::new(Two::default());
-        clock.now.store(START, Ordering::SeqCst);
-        clock.boot.store(1_000, Ordering::SeqCst);
+    fn watched(last_stamp: u64) -> (Arc<TestClock>, ClockWatch) {
+        let clock = Arc::new(TestClock::new(START));
         let watch = ClockWatch::new(clock.clone(), last_stamp);
         (clock, watch)
-    }
-
-    fn set(clock: &Two, now: u64, boot: u64) {
-        clock.now.store(now, Ordering::SeqCst);
-        clock.boot.store(boot, Ordering::SeqCst);
     }
 
     #[test]
     fn a_suspend_is_no_step() {
         let (clock, watch) = watched(START);
-        set(&clock, START + HOUR + 2_000, 1_000 + HOUR);
+        clock.set(START + HOUR + 2_000, 1_000 + HOUR);
         assert_eq!(watch.state(), ClockState::Trusted);
         assert_eq!(watch.destruction_time(), (START + HOUR + 2_000) / 1000);
     }
@@ -160,10 +137,10 @@ mod tests {
     fn n115_a_clock_that_steps_is_not_believed_until_it_agrees_again() {
         let (clock, watch) = watched(START);
         for (now, seconds) in [(START - HOUR, -3_600), (START + HOUR, 3_600)] {
-            set(&clock, now, 1_000);
+            clock.set(now, 1_000);
             assert_eq!(watch.state(), ClockState::Stepped(seconds));
             assert_eq!(watch.destruction_time(), 0);
-            set(&clock, START + 10_000, 11_000);
+            clock.set(START + 10_000, 11_000);
             assert_eq!(watch.state(), ClockState::Trusted);
         }
     }
@@ -173,7 +150,7 @@ mod tests {
         let (clock, watch) = watched(START + 2 * HOUR);
         assert_eq!(watch.state(), ClockState::Behind(7_200));
         assert_eq!(watch.destruction_time(), 0);
-        set(&clock, START + 2 * HOUR, 1_000 + 2 * HOUR);
+        clock.set(START + 2 * HOUR, 1_000 + 2 * HOUR);
         assert_eq!(watch.state(), ClockState::Trusted);
         let (_, near) = watched(START + 59_000);
         assert_eq!(near.state(), ClockState::Trusted);

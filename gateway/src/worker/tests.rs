@@ -16,6 +16,7 @@ use super::clock::{ClockState, ClockWatch};
 use super::shredder::Position;
 use super::sweep::{Sweep, SweepPorts};
 use crate::clock::Clock;
+use crate::clock::fixture::TestClock;
 use crate::domain::fixture::{Clinic, NOW, SHARE, at};
 use crate::domain::{Change, Effects, Key, object};
 use crate::random::SystemRandom;
@@ -29,18 +30,6 @@ use crate::store::share::{Day, ShareRef, ShareStore};
 use crate::store::views::Views;
 
 const ID: TransferId = TransferId::from_bytes([1; 16]);
-
-#[derive(Debug)]
-struct TestClock(AtomicU64, AtomicU64);
-
-impl Clock for TestClock {
-    fn now_millis(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-    fn boot_millis(&self) -> u64 {
-        self.1.load(Ordering::SeqCst)
-    }
-}
 
 struct Noted(AtomicU64);
 
@@ -71,7 +60,7 @@ impl House {
     fn new() -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
-            clock: Arc::new(TestClock(AtomicU64::new(NOW * 1000), AtomicU64::new(1_000))),
+            clock: Arc::new(TestClock::new(NOW * 1000)),
             clinic: Clinic::new(),
         }
     }
@@ -108,14 +97,12 @@ impl House {
     }
 
     fn wait_until(&self, seconds: u64) {
-        let before = self.clock.0.swap((NOW + seconds) * 1000, Ordering::SeqCst);
-        let passed = (NOW + seconds) * 1000 - before;
-        self.clock.1.fetch_add(passed, Ordering::SeqCst);
+        self.clock.pass(NOW + seconds - self.clock.now_millis() / 1000);
     }
 
     /// Sets the time of day without any time passing.
     fn set_clock(&self, seconds: u64) {
-        self.clock.0.store((NOW + seconds) * 1000, Ordering::SeqCst);
+        self.clock.set_now((NOW + seconds) * 1000);
     }
 
     fn share(&self) -> ShareRef {
@@ -414,7 +401,7 @@ async fn n115_a_clock_that_stepped_destroys_nothing_that_expires() {
         "revocation needs no clock"
     );
     // Nor does the new key of its day, which is due within a day by the clock that cannot step.
-    house.clock.1.fetch_add(7 * 3_600_000, Ordering::SeqCst);
+    house.clock.pass(7 * 3_600);
     house.set_clock(27 * 3_600);
     stores.sweep.once().await.unwrap();
     let transfer = stores.ledger.transfer(&ID).await.unwrap().unwrap();

@@ -53,9 +53,9 @@ async fn a_signature_from_the_future_is_no_good_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
     let clinic = Clinic::new();
-    let clock = Arc::new(TestClock(AtomicU64::new((NOW - 1) * 1000)));
+    let clock = Arc::new(TestClock::new((NOW - 1) * 1000));
     let door = started(&clinic, &clock, &path).await;
-    clock.0.store(NOW * 1000, Ordering::SeqCst);
+    clock.pass(1);
     let on_time = door.own(NOW, 1);
     door.try_as(&on_time, Action::Send).await.unwrap();
     let ahead = door.own(NOW + 60, 2);
@@ -64,7 +64,7 @@ async fn a_signature_from_the_future_is_no_good_after_a_restart() {
     drop(door);
 
     let door = started(&clinic, &clock, &path).await;
-    clock.0.store((NOW + 1) * 1000, Ordering::SeqCst);
+    clock.pass(1);
     assert_eq!(door.refusal(&on_time).await, ProblemKind::Replayed);
     assert_eq!(door.refusal(&ahead).await, ProblemKind::Replayed);
     assert_eq!(door.refusal(&door.own(NOW + 65, 4)).await, ProblemKind::Replayed);

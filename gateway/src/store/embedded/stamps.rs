@@ -55,47 +55,27 @@ impl Stamps {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
     use super::*;
+    use crate::clock::fixture::TestClock;
 
     const DAY: u64 = 24 * 3_600 * 1_000;
 
-    #[derive(Debug, Default)]
-    struct Hands {
-        now: AtomicU64,
-        boot: AtomicU64,
-    }
-
-    impl Clock for Hands {
-        fn now_millis(&self) -> u64 {
-            self.now.load(Ordering::Relaxed)
-        }
-        fn boot_millis(&self) -> u64 {
-            self.boot.load(Ordering::Relaxed)
-        }
-    }
-
     #[test]
     fn only_what_is_written_binds_and_a_runaway_clock_is_not_believed() {
-        let clock = Hands::default();
-        let set = |now: u64, boot: u64| {
-            clock.now.store(now, Ordering::Relaxed);
-            clock.boot.store(boot, Ordering::Relaxed);
-        };
-        set(1_000 * DAY, 0);
+        let clock = TestClock::new(1_000 * DAY);
+        clock.set(1_000 * DAY, 0);
         let mut stamps = Stamps::new(&clock, 1_000 * DAY - 5);
-        set(1_400 * DAY, 1_000);
+        clock.set(1_400 * DAY, 1_000);
         assert!(stamps.next(&clock).is_err(), "400 days ahead");
-        set(1_000 * DAY + 3_600_000, 1_000);
+        clock.set(1_000 * DAY + 3_600_000, 1_000);
         assert_eq!(stamps.next(&clock).unwrap().millis, 1_000 * DAY + 3_600_000);
-        set(1_000 * DAY + 2_000, 2_000);
+        clock.set(1_000 * DAY + 2_000, 2_000);
         let stamp = stamps.next(&clock).unwrap();
         assert_eq!(stamp.millis, 1_000 * DAY + 2_000, "nothing was written an hour ahead");
         stamps.written(stamp.millis);
-        set(1_000 * DAY - 3_600_000, 3_000);
+        clock.set(1_000 * DAY - 3_600_000, 3_000);
         assert_eq!(stamps.next(&clock).unwrap().millis, stamp.millis, "never back");
-        set(1_400 * DAY, 400 * DAY);
+        clock.set(1_400 * DAY, 400 * DAY);
         assert!(stamps.next(&clock).is_ok(), "400 days have passed");
     }
 }

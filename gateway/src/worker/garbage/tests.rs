@@ -1,10 +1,8 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bytes::Bytes;
 use sealpost_proto::id::{Hash, TransferId};
 
 use super::*;
-use crate::clock::Clock;
+use crate::clock::fixture::TestClock;
 use crate::domain::fixture::{Clinic, NOW};
 use crate::domain::sealing::seal_hash;
 use crate::domain::{Change, Effects, Key, ShredCause};
@@ -17,24 +15,9 @@ use crate::store::ledger::transact;
 const ID: TransferId = TransferId::from_bytes([1; 16]);
 const UNKNOWN: TransferId = TransferId::from_bytes([2; 16]);
 
-#[derive(Debug, Default)]
-struct Two {
-    now: AtomicU64,
-    boot: AtomicU64,
-}
-
-impl Clock for Two {
-    fn now_millis(&self) -> u64 {
-        self.now.load(Ordering::SeqCst)
-    }
-    fn boot_millis(&self) -> u64 {
-        self.boot.load(Ordering::SeqCst)
-    }
-}
-
 struct House {
     _root: tempfile::TempDir,
-    clock: Arc<Two>,
+    clock: Arc<TestClock>,
     clinic: Clinic,
     ledger: Arc<EmbeddedLedger>,
     blobs: Arc<FsBlobs>,
@@ -48,14 +31,12 @@ impl House {
     async fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let data = PrivateFolder::open(&root.path().join("data")).unwrap();
-        let clock = Arc::new(Two::default());
         let blobs = Arc::new(FsBlobs::open(&data).unwrap());
         let probe = part(&UNKNOWN, 9);
         blobs.put(&probe, Bytes::new()).await.unwrap();
         let written_at = blobs.list(None, 1).await.unwrap()[0].written_at;
         blobs.delete(&probe).await.unwrap();
-        clock.now.store(written_at * 1000, Ordering::SeqCst);
-        clock.boot.store(1_000, Ordering::SeqCst);
+        let clock = Arc::new(TestClock::new(written_at * 1000));
         let ledger = EmbeddedLedger::open(&data, "1", clock.clone(), Arc::new(SystemRandom)).unwrap();
         let ledger = Arc::new(ledger);
         let garbage = Garbage {
@@ -77,10 +58,8 @@ impl House {
 
     /// So many seconds after the blobs were written; the test itself may take a minute.
     fn wait_until(&self, seconds: u64) {
-        self.clock
-            .now
-            .store((self.written_at + seconds) * 1000, Ordering::SeqCst);
-        self.clock.boot.store(1_000 + seconds * 1000, Ordering::SeqCst);
+        let now = (self.written_at + seconds) * 1000;
+        self.clock.set(now, 1_000 + seconds * 1000);
     }
 
     async fn put(&self, keys: &[BlobKey]) {
@@ -222,10 +201,7 @@ async fn what_has_come_to_be_needed_since_it_was_marked_stays() {
 async fn a_clock_in_doubt_removes_nothing() {
     let house = House::new().await;
     house.put(&[part(&UNKNOWN, 1)]).await;
-    house
-        .clock
-        .now
-        .store((house.written_at + 10 * GRACE) * 1000, Ordering::SeqCst);
+    house.clock.set_now((house.written_at + 10 * GRACE) * 1000);
     assert_eq!(house.garbage.watch.state(), ClockState::Stepped(1_728_000));
     assert_eq!(house.collected().await, []);
 }

@@ -8,6 +8,7 @@ use sealpost_proto::log::{EventType, Leaf};
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::clock::fixture::TestClock;
 use crate::domain::{Change, Effects, Loaded, ShredCause, Stamp};
 use crate::random::SystemRandom;
 use crate::store::contract::{self, sample};
@@ -235,18 +236,11 @@ async fn a_sync_that_fails_for_want_of_room_is_no_full_disk() {
 
 #[tokio::test]
 async fn time_never_goes_back_even_across_a_restart() {
-    #[derive(Debug)]
-    struct Fixed(u64);
-    impl Clock for Fixed {
-        fn now_millis(&self) -> u64 {
-            self.0
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open_at(folder.path(), Arc::new(SystemIo), Arc::new(Fixed(5_000)));
+    let ledger = open_at(folder.path(), Arc::new(SystemIo), Arc::new(TestClock::new(5_000)));
     assert_eq!(announce(&ledger, 1).await.unwrap().at().millis, 5_000);
     drop(ledger);
-    let ledger = open_at(folder.path(), Arc::new(SystemIo), Arc::new(Fixed(4_000)));
+    let ledger = open_at(folder.path(), Arc::new(SystemIo), Arc::new(TestClock::new(4_000)));
     assert_eq!(announce(&ledger, 2).await.unwrap().at().millis, 5_000);
     let line = ledger.audit_leaves(1, 1).await.unwrap().remove(0);
     let leaf: Leaf = line.parse().unwrap();
