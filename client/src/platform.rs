@@ -3,7 +3,7 @@
 //! Nothing else in the client asks which system it runs on.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -271,12 +271,58 @@ pub fn read_private(path: &Path, limit: u64) -> io::Result<Option<Zeroizing<Vec<
     if is_open_to_others(&file.metadata()?) {
         return Ok(None);
     }
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
+    read_secret(file, limit, |_| false).map(Some)
+}
+
+/// Reads at most `limit` bytes to the end, or until `is_whole` says so of what was read; no byte of it is left in memory but in what is
+/// returned.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::FileTooLarge`].
+pub fn read_secret(
+    mut input: impl Read,
+    limit: u64,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> io::Result<Zeroizing<Vec<u8>>> {
+    let room = usize::try_from(limit).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(vec![0; room.saturating_add(1)]);
+    let mut len = 0;
+    while let Some(rest) = bytes.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        if bytes.get(..len).is_some_and(&is_whole) {
+            break;
+        }
+    }
+    if len > room {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(Some(bytes))
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+/// The standard input without the process's own buffer, which nobody wipes.
+///
+/// # Errors
+/// Of the system.
+#[cfg(unix)]
+pub fn unbuffered_stdin() -> io::Result<File> {
+    use std::os::fd::AsFd as _;
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+/// The standard input: only its buffered form understands the console here.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn unbuffered_stdin() -> io::Result<io::Stdin> {
+    Ok(io::stdin())
 }
 
 #[cfg(unix)]
@@ -394,6 +440,30 @@ mod tests {
             let bytes = b"/srv/not utf-8 \xff";
             assert_eq!(path_bytes(&path_of(bytes).unwrap()).unwrap(), bytes);
         }
+    }
+
+    /// Gives one byte at a time, then fails.
+    struct Trickle(&'static [u8]);
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let (first, rest) = self.0.split_first().ok_or(io::ErrorKind::BrokenPipe)?;
+            self.0 = rest;
+            buffer[0] = *first;
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_whole_and_stays_where_it_was_read() {
+        let is_line = |bytes: &[u8]| bytes.ends_with(b"\n");
+        let read = read_secret(Trickle(b"five words\nmore"), 20, is_line).unwrap();
+        assert_eq!((&read[..], read.capacity()), (&b"five words\n"[..], 21));
+        assert_eq!(*read_secret(&b"five words"[..], 10, |_| false).unwrap(), b"five words");
+        let long = read_secret(&b"five words"[..], 9, |_| false).unwrap_err();
+        assert_eq!(long.kind(), io::ErrorKind::FileTooLarge);
+        let broken = read_secret(Trickle(b"five"), 9, |_| false).unwrap_err();
+        assert_eq!(broken.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

@@ -15,12 +15,20 @@ use crate::schedule::KeyAndIv;
 /// What a person typed, as it goes into the key derivation: NFKC, lower case, split at everything but a-z, one space between.
 #[must_use]
 pub fn normalise_words(typed: &str) -> Zeroizing<String> {
-    let lower = Zeroizing::new(typed.nfkc().collect::<String>().to_lowercase());
-    let words: Vec<&str> = lower
-        .split(|c: char| !c.is_ascii_lowercase())
-        .filter(|word| !word.is_empty())
-        .collect();
-    Zeroizing::new(words.join(" "))
+    let folded = || typed.nfkc().flat_map(char::to_lowercase);
+    // Room for all of it at once, and nothing in between: a string that grows leaves copies behind that nobody wipes.
+    let mut words = Zeroizing::new(String::with_capacity(folded().count()));
+    for c in folded() {
+        if c.is_ascii_lowercase() {
+            words.push(c);
+        } else if !words.is_empty() && !words.ends_with(' ') {
+            words.push(' ');
+        }
+    }
+    if words.ends_with(' ') {
+        words.pop();
+    }
+    words
 }
 
 /// Words, a link's secret, or both. Wiped when dropped, never shown.
@@ -145,4 +153,41 @@ fn argon2id(words: &str, salt: &[u8; 16], m_kib: u32, t: u8) -> Result<Zeroizing
         .hash_password_into(words.as_bytes(), salt, &mut *pw)
         .map_err(|_| CryptoFailure)?;
     Ok(pw)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The specification's own words, without a thought for what stays in memory.
+    fn by_the_book(typed: &str) -> String {
+        let lower = typed.nfkc().collect::<String>().to_lowercase();
+        let words = lower.split(|c: char| !c.is_ascii_lowercase());
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn words_are_normalised_within_the_room_that_was_made() {
+        let widest = "\u{fdfa}\u{33c2}\u{33af}\u{2177}".repeat(40);
+        for typed in ["", " - ", "  Abacus, ZOOM\tİSTANBUL ΣΑΣ ﬃ ㏂㏂ ", &widest] {
+            let words = normalise_words(typed);
+            assert_eq!(*words, by_the_book(typed));
+            let room = typed.nfkc().flat_map(char::to_lowercase).count();
+            assert_eq!(
+                words.capacity(),
+                String::with_capacity(room).capacity(),
+                "it grew: {typed:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_normalised_as_specified(typed in any::<String>(), word in "[a-zA-Zａ-ｚ ,.ΣKİ-]{0,40}") {
+            prop_assert_eq!(&*normalise_words(&typed), &by_the_book(&typed));
+            prop_assert_eq!(&*normalise_words(&word), &by_the_book(&word));
+        }
+    }
 }

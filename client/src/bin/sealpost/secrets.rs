@@ -1,7 +1,8 @@
 //! Where secrets come from: a file, the standard input, or the terminal without echo. Never from arguments, never from the
 //! environment itself: other users and child processes can read both.
 
-use std::io::{ErrorKind, IsTerminal as _, Read as _};
+use std::fs::File;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -181,9 +182,7 @@ fn typed_line(question: &str) -> Result<Typed, Error> {
         ));
     }
     note(question);
-    let mut line = Zeroizing::new(String::with_capacity(MAX_TYPED));
-    let read = asking(|| std::io::stdin().read_line(&mut line));
-    read.map_err(|error| Error::file("read", Path::new("-"), error))?;
+    let line = asking(|| read_stdin(|typed| typed.ends_with(b"\n")))?;
     if line.is_empty() {
         return Err(Error::Input(
             "Nothing was typed, so nothing was done; run it again.".to_owned(),
@@ -192,11 +191,15 @@ fn typed_line(question: &str) -> Result<Typed, Error> {
     Ok(line)
 }
 
-fn from_stdin() -> Result<Zeroizing<String>, Error> {
-    let mut text = Zeroizing::new(String::with_capacity(4096));
-    let read = std::io::stdin().lock().take(MAX_SECRET_FILE).read_to_string(&mut text);
-    read.map_err(|error| Error::file("read", Path::new("-"), error))?;
-    Ok(text)
+fn from_stdin() -> Result<Typed, Error> {
+    read_stdin(|_| false)
+}
+
+fn read_stdin(is_whole: impl Fn(&[u8]) -> bool) -> Result<Typed, Error> {
+    let path = Path::new("-");
+    let stdin = platform::unbuffered_stdin();
+    let bytes = stdin.and_then(|stdin| platform::read_secret(stdin, MAX_SECRET_FILE, is_whole));
+    text_of(&bytes.map_err(|error| Error::file("read", path, error))?, path)
 }
 
 /// A passphrase serves for years: a file of it that others can read is refused.
@@ -207,8 +210,8 @@ fn from_private_file(path: &Path) -> Result<Zeroizing<String>, Error> {
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, Error> {
-    let bytes = platform::read_limited(path, MAX_SECRET_FILE).map_err(|error| Error::file("read", path, error))?;
-    text_of(&Zeroizing::new(bytes), path)
+    let bytes = File::open(path).and_then(|file| platform::read_secret(file, MAX_SECRET_FILE, |_| false));
+    text_of(&bytes.map_err(|error| Error::file("read", path, error))?, path)
 }
 
 fn text_of(bytes: &[u8], path: &Path) -> Result<Zeroizing<String>, Error> {
