@@ -1,6 +1,6 @@
 //! The audit log, mirrored and verified: every leaf parsed, every chain followed, time never backwards (security.md 6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use sealpost_proto::id::{GatewayId, Hash};
@@ -8,7 +8,7 @@ use sealpost_proto::log::{Checkpoint, Leaf, Object, Restart};
 
 use crate::error::Error;
 use crate::home::Home;
-use crate::log::{LogError, LogMirror};
+use crate::log::{LogError, LogMirror, is_mirrored};
 use crate::session::Session;
 
 const NAME: &str = "audit";
@@ -37,7 +37,8 @@ pub struct Restarted {
     pub at: u64,
     /// The last head of the log that ended, verified.
     pub ended: Checkpoint,
-    /// Logs between the last one that this client had seen and that one: nothing shows it how the one it had seen ended.
+    /// Logs since the oldest one that this client keeps of which it has seen nothing: nothing shows it how the one before each of them
+    /// ended. Said as long as the older ones are kept.
     pub skipped: u64,
     /// Leaves of it that this client keeps.
     pub seen: u64,
@@ -58,7 +59,6 @@ pub async fn update(session: &Session) -> Result<AuditLog, Error> {
     let mut before = mirror.size();
     let text = session.api.checkpoint(NAME).await?;
     let log = number_of(&text, gateway).unwrap_or(known);
-    let mut skipped = 0;
     if log < known {
         return Err(LogError::Smaller(NAME.to_owned()).into());
     }
@@ -70,8 +70,6 @@ pub async fn update(session: &Session) -> Result<AuditLog, Error> {
         let ended = ended(&restart, session)?;
         if log == known + 1 {
             mirror.check_ended(&ended)?;
-        } else if before > 0 {
-            skipped = log - known - 1;
         }
         (mirror, before) = (successor, 0);
     }
@@ -84,20 +82,14 @@ pub async fn update(session: &Session) -> Result<AuditLog, Error> {
     Ok(AuditLog {
         size: mirror.size(),
         root: mirror.head(),
-        restarted: restarted(session, log, skipped, mirror.lines(), &leaves)?,
+        restarted: restarted(session, log, mirror.lines(), &leaves)?,
         leaves,
         new: mirror.size() - before,
     })
 }
 
 /// What came before log number `log`, whose leaves these are.
-fn restarted(
-    session: &Session,
-    log: u64,
-    skipped: u64,
-    lines: &[String],
-    leaves: &[Leaf],
-) -> Result<Option<Restarted>, Error> {
+fn restarted(session: &Session, log: u64, lines: &[String], leaves: &[Leaf]) -> Result<Option<Restarted>, Error> {
     if log == 1 {
         return Ok(None);
     }
@@ -105,7 +97,7 @@ fn restarted(
     let ended = ended(&restart, session)?;
     Ok(Some(Restarted {
         at: leaves.first().map_or(0, |leaf| leaf.t / 1000),
-        skipped,
+        skipped: skipped(&seen(&session.home)?, log),
         seen: load(session, log - 1)?.size(),
         folder: session.home.log(&folder_of(log - 1)),
         restart,
@@ -145,13 +137,28 @@ fn folder_of(log: u64) -> String {
 
 /// Number of the newest log that this device has seen; 1 before the first.
 fn newest(home: &Home) -> Result<u64, Error> {
-    let entries = match std::fs::read_dir(home.path()) {
-        Ok(entries) => entries,
-        Err(error) => return Err(Error::file("read", home.path(), error)),
+    Ok(seen(home)?.last().copied().unwrap_or(1))
+}
+
+/// Numbers of the logs that this device has seen. One whose checkpoint was never written was not: it is fetched, and how the one before
+/// it ended is checked, once more.
+fn seen(home: &Home) -> Result<BTreeSet<u64>, Error> {
+    let entries = std::fs::read_dir(home.path()).map_err(|error| Error::file("read", home.path(), error))?;
+    let number = |name: &str| match name.strip_prefix(NAME)? {
+        "" => Some(1),
+        rest => rest.strip_prefix('.')?.parse().ok(),
     };
-    let number = |name: &str| name.strip_prefix("audit.")?.parse().ok();
     let numbers = entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?));
-    Ok(numbers.max().unwrap_or(1))
+    Ok(numbers
+        .filter(|number| is_mirrored(&home.log(&folder_of(*number))))
+        .collect())
+}
+
+/// Logs before number `log` of which nothing was seen, since the oldest of `seen`.
+fn skipped(seen: &BTreeSet<u64>, log: u64) -> u64 {
+    let oldest = seen.first().copied().unwrap_or(log);
+    let passed = seen.range(..log).count() as u64;
+    log.saturating_sub(oldest).saturating_sub(passed)
 }
 
 /// Number of the log that a checkpoint claims to be of. The claim is verified later.
@@ -277,6 +284,34 @@ mod tests {
         ] {
             assert_eq!(number(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_log_that_was_skipped_is_told_as_long_as_older_ones_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let told = |log| skipped(&seen(&home).unwrap(), log);
+        let see = |log| {
+            let folder = home.log(&folder_of(log));
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("checkpoint"), "x").unwrap();
+        };
+        assert_eq!(
+            (newest(&home).unwrap(), told(3)),
+            (1, 0),
+            "who has seen none has skipped none"
+        );
+        see(1);
+        assert_eq!((newest(&home).unwrap(), told(2), told(4)), (1, 0, 2));
+        std::fs::create_dir(home.log("audit.9")).unwrap();
+        assert_eq!(newest(&home).unwrap(), 1, "a log without a checkpoint was not seen");
+        see(4);
+        assert_eq!((newest(&home).unwrap(), told(4)), (4, 2), "it is told again");
+        assert_eq!(told(5), 2, "and of every successor");
+        see(5);
+        assert_eq!((newest(&home).unwrap(), told(7)), (5, 3));
+        std::fs::rename(home.log("audit"), dir.path().join("kept elsewhere")).unwrap();
+        assert_eq!((told(5), told(7)), (0, 1));
     }
 
     #[test]

@@ -22,6 +22,11 @@ const MAX_CHECKPOINT_LEN: u64 = 8 * 1024;
 const LEAVES: &str = "leaves";
 const CHECKPOINT: &str = "checkpoint";
 
+/// Whether a mirror that counts lies in this folder.
+pub(crate) fn is_mirrored(dir: &Path) -> bool {
+    dir.join(CHECKPOINT).exists()
+}
+
 /// Why a log cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LogError {

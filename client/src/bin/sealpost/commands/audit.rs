@@ -55,8 +55,9 @@ fn loss(restarted: &Restarted) -> String {
     let skipped = match restarted.skipped {
         0 => String::new(),
         skipped => format!(
-            "\nIt was restarted {skipped} more times since this device last looked, and nothing shows how the log that this device had seen \
-             ended: tell your administrator and privacy officer."
+            "\nOf {skipped} of the logs before it this device has seen nothing, and nothing shows how the log before each of them ended: tell \
+             your administrator and privacy officer. This is said until the folders of the logs before the gap are moved out of the client's \
+             folder."
         ),
     };
     format!(
