@@ -171,6 +171,11 @@ pub enum Error {
         "This device keeps no half of the key of transfer {0}, because it was sent from another folder or computer or has ended: re-arm it there, or send it again."
     )]
     NoShare(TransferId),
+    /// A key of `send --once` stands for another transfer.
+    #[error(
+        "The key of --once stands for transfer {0}, which has other contents, recipients or rules, so nothing was sent; choose a new key for what is new."
+    )]
+    OtherUnderKey(TransferId),
     /// The caller asked for something that cannot be.
     #[error("{0}")]
     Input(String),

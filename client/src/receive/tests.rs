@@ -81,8 +81,10 @@ pub(crate) fn sealed_by(account: Account, statements: &[String], lengths: &[usiz
         public_label: None,
         no_forward: false,
         link: None,
+        reply_to: None,
     };
-    let (sealer, input, sent_to) = crate::send::prepare(&session, draft).unwrap();
+    let transfer = TransferId::from_bytes(session.env.draw());
+    let (sealer, input, sent_to) = crate::send::prepare(&session, transfer, draft).unwrap();
     let (parts, mut taken) = tokio::sync::mpsc::channel(1);
     let (sealed_payload, payload) = std::thread::scope(|scope| {
         let (sealer, rng) = (&sealer, session.env.rng());

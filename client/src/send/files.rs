@@ -7,11 +7,17 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use sealpost_sealed::FileDraft;
+use sealpost_proto::id::Hash;
+use sealpost_sealed::{FileDraft, FileHasher};
+use zeroize::Zeroizing;
 
 use super::spool::Spool;
+use crate::env::Env;
 use crate::error::Error;
 use crate::names::{self, UniqueNames};
+
+/// What is read at once where a file is only hashed.
+const READ_LEN: usize = 256 * 1024;
 
 /// A file that will be sent.
 #[derive(Debug)]
@@ -30,7 +36,22 @@ pub struct InputFile {
 #[derive(Debug)]
 enum Contents {
     Path,
-    Spool(Spool),
+    /// With its digest: it can be read once.
+    Spool(Box<Spool>, Hash),
+}
+
+/// Hashes what it hands on.
+struct HashingReader<R> {
+    inner: R,
+    hasher: FileHasher,
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
 }
 
 /// Everything that will be sent, in order.
@@ -63,16 +84,24 @@ impl Input {
         Ok(())
     }
 
-    /// Adds what was read from the standard input.
-    pub fn add_spool(&mut self, spool: Spool, name: &str) {
-        let name = self.names.take(&names::legal(name));
+    /// Reads all of `reader` to a sealed file in `folder`, which becomes the file `name`: for the standard input.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn add_reader(&mut self, reader: impl Read, name: &str, folder: &Path, env: &Env) -> Result<(), Error> {
+        let mut hashing = HashingReader {
+            inner: reader,
+            hasher: FileHasher::new(false),
+        };
+        let spool = Spool::fill(&mut hashing, folder, env)?;
         self.files.push(InputFile {
             path: PathBuf::from("-"),
-            name,
+            name: self.names.take(&names::legal(name)),
             len: spool.len(),
             mtime: None,
-            contents: Contents::Spool(spool),
+            contents: Contents::Spool(Box::new(spool), hashing.hasher.finish().blake3),
         });
+        Ok(())
     }
 
     /// Files that were listed before, under the names that they had then. Reading one that has changed since fails.
@@ -94,7 +123,7 @@ impl Input {
     pub(super) fn paths(&self) -> Option<Vec<PathBuf>> {
         let absolute = |file: &InputFile| match file.contents {
             Contents::Path => std::path::absolute(&file.path).ok(),
-            Contents::Spool(_) => None,
+            Contents::Spool(..) => None,
         };
         self.files.iter().map(absolute).collect()
     }
@@ -129,6 +158,12 @@ impl Input {
         });
     }
 
+    /// Bytes of all files.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.files.iter().map(|file| file.len).sum()
+    }
+
     /// The files as the manifest lists them.
     #[must_use]
     pub fn drafts(&self) -> Vec<FileDraft> {
@@ -149,21 +184,44 @@ impl InputFile {
         matches!(self.contents, Contents::Path) && self.path.file_name() != Some(self.name.as_ref())
     }
 
+    /// BLAKE3 of its bytes, for which it is read once more.
+    pub(super) fn digest(&self) -> Result<Hash, Error> {
+        if let Contents::Spool(_, digest) = &self.contents {
+            return Ok(*digest);
+        }
+        let mut open = self.open_path()?;
+        let mut hasher = FileHasher::new(false);
+        let mut buffer = Zeroizing::new(vec![0; READ_LEN]);
+        while !open.is_finished() {
+            let read = open.read(&mut buffer)?;
+            hasher.update(buffer.get(..read).unwrap_or_default());
+        }
+        open.finish()?;
+        Ok(hasher.finish().blake3)
+    }
+
     /// Opens it for one reading.
     pub(super) fn open(self) -> Result<OpenFile, Error> {
-        let contents = match self.contents {
-            Contents::Path => {
-                let file = File::open(&self.path).map_err(|error| Error::file("open", &self.path, error))?;
-                Opened::File(file)
-            }
-            Contents::Spool(spool) => Opened::Spool(spool),
-        };
+        match self.contents {
+            Contents::Path => self.open_path(),
+            Contents::Spool(spool, _) => Ok(OpenFile {
+                path: self.path,
+                left: self.len,
+                len: self.len,
+                mtime: self.mtime,
+                contents: Opened::Spool(spool),
+            }),
+        }
+    }
+
+    fn open_path(&self) -> Result<OpenFile, Error> {
+        let file = File::open(&self.path).map_err(|error| Error::file("open", &self.path, error))?;
         let mut open = OpenFile {
-            path: self.path,
+            path: self.path.clone(),
             left: self.len,
             len: self.len,
             mtime: self.mtime,
-            contents,
+            contents: Opened::File(file),
         };
         open.check_unchanged()?;
         Ok(open)
@@ -181,7 +239,7 @@ pub(super) struct OpenFile {
 
 enum Opened {
     File(File),
-    Spool(Spool),
+    Spool(Box<Spool>),
 }
 
 impl OpenFile {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sealpost_proto::api::SealOptions;
+use sealpost_proto::api::{SealOptions, TransferSummary};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::Hash;
 use sealpost_proto::problem::ProblemKind;
@@ -14,7 +14,7 @@ use sealpost_sealed::Sealer;
 
 use super::state::{KeptSeal, Sending, SendingRecord};
 use super::work::SealedPayload;
-use super::{Sent, seal_error};
+use super::{Sent, Taken, seal_error};
 use crate::api::ApiError;
 use crate::error::Error;
 use crate::link::DrawnLink;
@@ -102,17 +102,17 @@ fn renewed(session: &Session, seal: &KeptSeal) -> Result<Option<KeptSeal>, Error
 
 /// Hands over what is kept, and verifies what the gateway signs in return. Then nothing unfinished is left.
 pub(super) async fn hand_over(
-    session: &mut Session,
+    session: &Session,
     mut sending: Sending,
     mut seal: KeptSeal,
     progress: &Arc<dyn Progress>,
-) -> Result<Sent, Error> {
+) -> Result<Taken, Error> {
     let record = SentRecord::get(&session.state, &sending.head.transfer)?.ok_or(Error::State)?;
     loop {
         let (api, body) = (&session.api, Bytes::from(seal.body.0.clone()));
         let ask = || api.seal_bytes(&record.transfer, body.clone(), seal.idempotency_key.clone());
         let error = match persist(&**progress, ask).await {
-            Ok(answer) => return accepted(session, sending, record, sealed(&seal)?, answer.receipt).await,
+            Ok(answer) => return accepted(session, sending, record, &sealed(&seal)?, answer.receipt),
             Err(error) => error,
         };
         match error.kind() {
@@ -127,14 +127,10 @@ pub(super) async fn hand_over(
             // Of two seals of this transfer the gateway took the other one, whose answer was lost.
             Some(ProblemKind::AlreadySealed) => {
                 let summary = session.api.transfer(&record.transfer).await?;
-                let (header, seal) = verify::pieces(&summary)?;
-                let is_ours = Hash::from_bytes(header.hash()) == record.hh
-                    && seal.body.header_hash == header.hash()
-                    && seal.verify(&session.account.device.public()).is_ok();
-                if !is_ours {
-                    return Err(failed(session, sending, &record, error)?);
-                }
-                return accepted(session, sending, record, seal, summary.receipt).await;
+                return match our_seal(session, &record, &summary)? {
+                    Some(seal) => accepted(session, sending, record, &seal, summary.receipt),
+                    None => Err(failed(session, sending, &record, error)?),
+                };
             }
             _ => return Err(failed(session, sending, &record, error)?),
         }
@@ -146,30 +142,65 @@ fn sealed(seal: &KeptSeal) -> Result<Seal, Error> {
     Seal::parse(request.seal).map_err(|_| Error::State)
 }
 
+/// The seal that the gateway shows of a transfer, if this device made it for just this header.
+fn our_seal(session: &Session, record: &SentRecord, shown: &TransferSummary) -> Result<Option<Seal>, Error> {
+    let (header, seal) = verify::pieces(shown)?;
+    let is_ours = Hash::from_bytes(header.hash()) == record.hh
+        && seal.body.header_hash == header.hash()
+        && seal.verify(&session.account.device.public()).is_ok();
+    Ok(is_ours.then_some(seal))
+}
+
 /// The gateway has signed: that is kept, and what was unfinished ends.
-async fn accepted(
-    session: &mut Session,
+fn accepted(
+    session: &Session,
     sending: Sending,
     mut record: SentRecord,
-    seal: Seal,
+    seal: &Seal,
     receipt: String,
-) -> Result<Sent, Error> {
-    let accepted = Accepted::read(&receipt, &session.account.at, &seal)?.check_not_before(record.directory_size)?;
+) -> Result<Taken, Error> {
+    let accepted = Accepted::read(&receipt, &session.account.at, seal)?.check_not_before(record.directory_size)?;
     record.accepted = Some(receipt);
     record.put(&session.state, &session.env)?;
     let head = sending.remove()?;
-    if accepted.directory_size > session.mirror.size() {
-        session.update().await?;
-    }
-    accepted.check_directory(&session.mirror)?;
-    Ok(Sent {
+    let sent = Sent {
         transfer: record.transfer,
         hh: record.hh,
         total: head.total,
         expires_at: record.expires_at,
         recipients: record.recipients.into_iter().map(|to| to.address).collect(),
         link: head.link,
-    })
+    };
+    Ok(Taken { sent, accepted })
+}
+
+/// What became of a transfer whose request to seal may have gone out, and of which nothing else is kept: by the receipt that the
+/// gateway shows, `total` bytes were sent. None if it never took it.
+pub(super) async fn look_up(session: &Session, mut record: SentRecord, total: u64) -> Result<Option<Taken>, Error> {
+    let summary = match session.api.transfer(&record.transfer).await {
+        Ok(summary) => summary,
+        Err(error) if error.kind() == Some(ProblemKind::NotFound) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let seal = our_seal(session, &record, &summary)?.ok_or(Error::Receipt("it is of another transfer"))?;
+    let accepted = Accepted::read(&summary.receipt, &session.account.at, &seal)?;
+    let accepted = accepted.check_not_before(record.directory_size)?;
+    record.accepted = Some(summary.receipt);
+    record.put(&session.state, &session.env)?;
+    let sent = sent_before(record, total);
+    Ok(Some(Taken { sent, accepted }))
+}
+
+/// What was sent, as far as the record of it says.
+pub(super) fn sent_before(record: SentRecord, total: u64) -> Sent {
+    Sent {
+        transfer: record.transfer,
+        hh: record.hh,
+        total,
+        expires_at: record.expires_at,
+        recipients: record.recipients.into_iter().map(|to| to.address).collect(),
+        link: None,
+    }
 }
 
 /// What is refused for good is forgotten; anything else is asked again by [`super::resume`].

@@ -6,6 +6,7 @@
 
 mod files;
 mod hand_over;
+mod once;
 mod resume;
 mod spool;
 pub(crate) mod state;
@@ -23,6 +24,7 @@ use sealpost_sealed::{
 };
 
 pub use files::{Input, InputFile};
+pub use once::{MAX_ONCE_KEY, once, sent_under};
 pub use resume::{Resumed, discard, resume};
 pub use spool::Spool;
 
@@ -32,6 +34,7 @@ use crate::link::DrawnLink;
 use crate::progress::Progress;
 use crate::records::SentTo;
 use crate::session::Session;
+use crate::verify::Accepted;
 use state::{KeptDraft, Sending, SendingRecord};
 use work::SealedPayload;
 
@@ -63,6 +66,8 @@ pub struct Draft {
     pub no_forward: bool,
     /// A link for somebody without an account.
     pub link: Option<DrawnLink>,
+    /// The transfer that this one answers.
+    pub reply_to: Option<TransferId>,
 }
 
 /// A transfer that the gateway has accepted.
@@ -88,43 +93,64 @@ pub struct Sent {
 /// [`Error`]; [`Error::Unfinished`] and [`Error::PerhapsSent`] when [`resume`] can go on with it.
 pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progress>) -> Result<Sent, Error> {
     session.update_and_check().await?;
-    let link = draft.link.clone();
-    let mut options = SealOptions {
-        links: Vec::new(),
-        openings: draft.openings,
-        public_label: draft.public_label,
-    };
-    let (sealer, input, recipients) = prepare(session, draft)?;
-    if let Some(link) = &link {
-        options.links.push(link.registration(sealer.block())?);
+    let transfer = TransferId::from_bytes(session.env.draw());
+    let taken = prepare_as(session, transfer, draft)?.run(session, &progress).await?;
+    taken.check(session).await
+}
+
+/// A transfer that the gateway has accepted by a verified receipt, which is kept. What the receipt says of the directory is still to
+/// be looked at, which may need the directory to be brought up to date.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    sent: Sent,
+    accepted: Accepted,
+}
+
+impl Taken {
+    /// Refuses a receipt that names another directory than this device sees.
+    pub(crate) async fn check(self, session: &mut Session) -> Result<Sent, Error> {
+        if self.needs_update(session) {
+            session.update().await?;
+        }
+        self.check_in(session)
     }
-    let transfer = Transfer {
-        sealer: Arc::new(sealer),
-        options,
-        recipients,
-        link,
-        directory_size: session.mirror.size(),
-    };
-    let stored_len = transfer.sealer.layout().stored_len();
-    progress.start(stored_len);
-    if stored_len <= MAX_INLINE_PART as u64 {
-        let (payload, part) = upload::seal_small(session, &transfer.sealer, input, &progress).await?;
-        return transfer.hand_over(session, None, &payload, &part, &progress).await;
+
+    /// Whether the directory has grown since this session brought it up to date.
+    fn needs_update(&self, session: &Session) -> bool {
+        self.accepted.directory_size > session.mirror.size()
     }
-    let sending = transfer.keep(session, &input)?;
-    let uploaded = upload::upload_all(
-        session,
-        &transfer.sealer,
-        input,
-        sending.clone(),
-        BTreeMap::new(),
-        &progress,
-    );
-    let payload = match uploaded.await {
-        Ok(payload) => payload,
-        Err(error) => return Err(resume::interrupted(sending, error)?),
-    };
-    transfer.hand_over(session, sending, &payload, &[], &progress).await
+
+    fn check_in(self, session: &Session) -> Result<Sent, Error> {
+        self.accepted.check_directory(&session.mirror)?;
+        Ok(self.sent)
+    }
+}
+
+/// A transfer that is ready to go out: recipients and limits are checked, and nothing has been kept or sent.
+pub(crate) struct Prepared {
+    input: Input,
+    transfer: Transfer,
+}
+
+impl Prepared {
+    /// Sends it.
+    async fn run(self, session: &Session, progress: &Arc<dyn Progress>) -> Result<Taken, Error> {
+        let Self { input, transfer } = self;
+        let stored_len = transfer.sealer.layout().stored_len();
+        progress.start(stored_len);
+        if stored_len <= MAX_INLINE_PART as u64 {
+            let (payload, part) = upload::seal_small(session, &transfer.sealer, input, progress).await?;
+            return transfer.hand_over(session, None, &payload, &part, progress).await;
+        }
+        let sending = transfer.keep(session, &input)?;
+        let stored = BTreeMap::new();
+        let uploaded = upload::upload_all(session, &transfer.sealer, input, sending.clone(), stored, progress);
+        let payload = match uploaded.await {
+            Ok(payload) => payload,
+            Err(error) => return Err(resume::interrupted(sending, error)?),
+        };
+        transfer.hand_over(session, sending, &payload, &[], progress).await
+    }
 }
 
 /// A transfer on its way, with everything that the seal and the record of it need.
@@ -176,12 +202,12 @@ impl Transfer {
     /// The commit point: seals manifest and transfer, keeps the request with the record of it, and hands it over.
     async fn hand_over(
         self,
-        session: &mut Session,
+        session: &Session,
         sending: Option<SharedSending>,
         payload: &SealedPayload,
         part: &[u8],
         progress: &Arc<dyn Progress>,
-    ) -> Result<Sent, Error> {
+    ) -> Result<Taken, Error> {
         let seal = hand_over::request(session, &self.sealer, payload, part, self.options)?;
         let link = self.link.as_ref();
         hand_over::record(&self.sealer, &self.recipients, link, self.directory_size)
@@ -204,8 +230,34 @@ impl Transfer {
     }
 }
 
+/// All of a transfer that can be had without reading a file, under an id that was drawn before.
+fn prepare_as(session: &Session, transfer: TransferId, draft: Draft) -> Result<Prepared, Error> {
+    let link = draft.link.clone();
+    let mut options = SealOptions {
+        links: Vec::new(),
+        openings: draft.openings,
+        public_label: draft.public_label,
+    };
+    let (sealer, input, recipients) = prepare(session, transfer, draft)?;
+    if let Some(link) = &link {
+        options.links.push(link.registration(sealer.block())?);
+    }
+    let transfer = Transfer {
+        sealer: Arc::new(sealer),
+        options,
+        recipients,
+        link,
+        directory_size: session.mirror.size(),
+    };
+    Ok(Prepared { input, transfer })
+}
+
 /// Checks every recipient's key, and makes header and stanzas. Also returns to whom it is sealed.
-pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input, Vec<SentTo>), Error> {
+pub(crate) fn prepare(
+    session: &Session,
+    transfer_id: TransferId,
+    draft: Draft,
+) -> Result<(Sealer, Input, Vec<SentTo>), Error> {
     let (account, env) = (&session.account, &session.env);
     let now = env.now();
     let (mut recipients, sent_to) = recipients(session, &draft.recipients, now)?;
@@ -214,7 +266,7 @@ pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input,
     }
     check_number(&sent_to, draft.link.as_ref())?;
     let terms = TransferDraft {
-        transfer_id: TransferId::from_bytes(env.draw()),
+        transfer_id,
         audience: account.at.gateway.audience(),
         sender_identity: Some(account.identity.public()),
         sender_device: account.device.public(),
@@ -228,7 +280,7 @@ pub(crate) fn prepare(session: &Session, draft: Draft) -> Result<(Sealer, Input,
         patients: draft.patients,
         disclosure: disclosure(&draft.purpose),
         purpose: draft.purpose,
-        reply_to: None,
+        reply_to: draft.reply_to.map(|transfer| transfer.to_string()),
         files: draft.input.drafts(),
     };
     let secrets = TransferSecrets::generate(true, &mut env.rng());

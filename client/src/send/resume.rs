@@ -7,7 +7,7 @@ use sealpost_proto::id::{Hash, TransferId};
 use sealpost_proto::problem::ProblemKind;
 
 use super::state::{self, Kept, KeptDraft, Sending};
-use super::{Sent, SharedSending, Transfer, hand_over, upload};
+use super::{Input, Sent, SharedSending, Taken, Transfer, hand_over, upload};
 use crate::api::ApiError;
 use crate::error::Error;
 use crate::progress::Progress;
@@ -37,16 +37,31 @@ pub async fn resume(
 ) -> Result<Resumed, Error> {
     session.update_and_check().await?;
     let (sending, kept) = open(session, transfer)?;
+    let (taken, kept_bytes) = go_on(session, sending, kept, None, &progress).await?;
+    let sent = taken.check(session).await?;
+    Ok(Resumed { sent, kept_bytes })
+}
+
+/// Goes on from what is kept, with the files as they were listed then or with `input`: the same files, listed anew. Also returns the
+/// stored bytes that were not sent again.
+pub(super) async fn go_on(
+    session: &Session,
+    sending: Sending,
+    kept: Kept,
+    input: Option<Input>,
+    progress: &Arc<dyn Progress>,
+) -> Result<(Taken, u64), Error> {
     if let Some(seal) = kept.seal {
         let kept_bytes = kept.draft.map_or(0, |draft| stored_len(&draft));
-        let sent = hand_over::hand_over(session, sending, seal, &progress).await?;
-        return Ok(Resumed { sent, kept_bytes });
+        let taken = hand_over::hand_over(session, sending, seal, progress).await?;
+        return Ok((taken, kept_bytes));
     }
     let Some(draft) = kept.draft.as_deref() else {
+        let transfer = sending.head.transfer;
         sending.remove()?;
-        return Err(Error::TooLate(*transfer));
+        return Err(Error::TooLate(transfer));
     };
-    match continue_upload(session, draft, &kept, sending, &progress).await {
+    match continue_upload(session, draft, &kept, sending, input, progress).await {
         Err(Error::Changed(path)) => Err(Error::ChangedSince(path)),
         other => other,
     }
@@ -81,13 +96,15 @@ fn stored_len(draft: &KeptDraft) -> u64 {
 }
 
 async fn continue_upload(
-    session: &mut Session,
+    session: &Session,
     draft: &KeptDraft,
     kept: &Kept,
     sending: Sending,
+    input: Option<Input>,
     progress: &Arc<dyn Progress>,
-) -> Result<Resumed, Error> {
-    let (sealer, input) = draft.restore()?;
+) -> Result<(Taken, u64), Error> {
+    let (sealer, listed) = draft.restore()?;
+    let input = input.unwrap_or(listed);
     if Hash::from_bytes(sealer.header().hash()) != sending.head.hh {
         return Err(Error::State);
     }
@@ -120,8 +137,8 @@ async fn continue_upload(
         Ok(payload) => payload,
         Err(error) => return Err(interrupted(sending, error)?),
     };
-    let sent = transfer.hand_over(session, sending, &payload, &[], progress).await?;
-    Ok(Resumed { sent, kept_bytes })
+    let taken = transfer.hand_over(session, sending, &payload, &[], progress).await?;
+    Ok((taken, kept_bytes))
 }
 
 /// What the gateway holds of what it acknowledged. It may know nothing of the transfer if the very announcement was interrupted.

@@ -211,6 +211,7 @@ pub async fn sent(
         public_label: None,
         no_forward: false,
         link,
+        reply_to: None,
     };
     let sent = send::send(session, draft, Arc::new(Silent)).await;
     let names = session.state.names("sent").map_err(failed("what was sent"))?;

@@ -118,7 +118,7 @@ impl From<&Error> for Exit {
             Error::Declined => Self::Declined,
             Error::Interrupted => Self::Interrupted,
             Error::Words(_) => Self::Link,
-            Error::String(_) | Error::Link(_) | Error::Input(_) | Error::Busy(_) => Self::Usage,
+            Error::String(_) | Error::Link(_) | Error::Input(_) | Error::Busy(_) | Error::OtherUnderKey(_) => Self::Usage,
             Error::Internal(_) => Self::Internal,
         }
     }

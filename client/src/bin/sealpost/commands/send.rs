@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use sealpost_client::link::{DEFAULT_OPENINGS, DrawnLink};
-use sealpost_client::send::{self, Draft, Input, Sent, Spool};
+use sealpost_client::send::{self, Draft, Input, Sent};
 use sealpost_client::{Error, platform, text, time};
 use sealpost_proto::sealed::MAX_NOTE_LEN;
 use sealpost_sealed::Patient;
@@ -64,6 +64,7 @@ fn draft(context: &Context, args: Send) -> Result<Draft, Error> {
         public_label: args.label.map(Into::into),
         no_forward: args.no_forward,
         link,
+        reply_to: None,
     })
 }
 
@@ -149,8 +150,7 @@ fn collect(context: &Context, args: &Send) -> Result<Input, Error> {
     }
     for path in &args.paths {
         if path == stdin {
-            let spool = spool(context)?;
-            input.add_spool(spool, &args.name);
+            add_stdin(context, &mut input, &args.name)?;
         } else {
             input.add(path)?;
         }
@@ -159,13 +159,13 @@ fn collect(context: &Context, args: &Send) -> Result<Input, Error> {
 }
 
 /// The standard input. A person at a terminal is told how to end it.
-fn spool(context: &Context) -> Result<Spool, Error> {
-    let input = std::io::stdin().lock();
-    if !input.is_terminal() {
-        return Spool::fill(input, context.home.path(), &context.env);
+fn add_stdin(context: &Context, input: &mut Input, name: &str) -> Result<(), Error> {
+    let stdin = std::io::stdin().lock();
+    if !stdin.is_terminal() {
+        return input.add_reader(stdin, name, context.home.path(), &context.env);
     }
     note("Type the text; Ctrl-D ends it.");
-    asking(|| Spool::fill(input, context.home.path(), &context.env))
+    asking(|| input.add_reader(stdin, name, context.home.path(), &context.env))
 }
 
 fn patients(args: &Send) -> Result<Vec<Patient>, Error> {
