@@ -15,6 +15,7 @@ pub mod directory;
 pub mod enrolment;
 pub mod env;
 pub mod error;
+pub mod feed;
 pub mod founding;
 pub mod get;
 pub mod home;

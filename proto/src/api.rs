@@ -4,10 +4,12 @@
 //! are texts. A gateway refuses unknown members in a request; a client ignores unknown members in an answer, so that a newer
 //! gateway can say more.
 
+mod feed;
 mod links;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::feed::{FEED_HEAD, FEED_INBOX, FEED_KEEP_ALIVE, FEED_SENT, FeedHead, FeedInbox, FeedSent};
 pub use self::links::{
     LinkLookupRequest, LinkLookupResponse, LinkPatch, LinkRedeemRequest, LinkRedeemResponse, LinkState, LinkSummary,
     NewLink,
@@ -349,6 +351,9 @@ pub struct TransferSummary {
     pub openings: Option<u32>,
     /// Recipients: for the sender all, for a recipient only that person.
     pub recipients: Vec<RecipientState>,
+    /// Where it stands in the caller's inbox, in an answer to `GET /v1/inbox?after=` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
     /// Links, for the sender alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkSummary>,
@@ -371,12 +376,12 @@ pub struct RecipientState {
     pub receipt: Option<String>,
 }
 
-/// `GET /v1/inbox` and `GET /v1/transfers`: newest first.
+/// `GET /v1/inbox` and `GET /v1/transfers`: newest first; with `after`, oldest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TransfersResponse {
     /// At most [`MAX_PAGE`].
     pub transfers: Vec<TransferSummary>,
-    /// Value of `before` for the next page; absent on the last.
+    /// Value of `before`, or of `after`, for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }

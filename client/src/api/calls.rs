@@ -1,6 +1,7 @@
 //! The calls of the API, typed: one function for each route.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::{Api, ApiError, Ask};
+use super::{Api, ApiError, Ask, Endless};
 
 /// Longest answers in bytes, by what they hold. A few facts, or one receipt.
 const SMALL: usize = 64 << 10;
@@ -215,6 +216,21 @@ impl Api {
     /// [`ApiError`].
     pub async fn inbox(&self, before: Option<u64>, limit: usize) -> Result<TransfersResponse, ApiError> {
         self.get("/v1/inbox", page(before, limit), MAX_LIST).await
+    }
+
+    /// `GET /v1/inbox?after=&limit=`: what the caller was sent, oldest first, behind a position.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn inbox_after(&self, after: u64, limit: usize) -> Result<TransfersResponse, ApiError> {
+        self.get("/v1/inbox", format!("after={after}&limit={limit}"), MAX_LIST)
+            .await
+    }
+
+    /// `GET /v1/feed?after=`: bytes of server-sent events, until either end has enough.
+    pub(crate) async fn feed(&self, after: Option<u64>, silence: Duration) -> Result<Endless, ApiError> {
+        let query = after.map_or_else(String::new, |after| format!("after={after}"));
+        self.endless(&get_ask("/v1/feed", query, 0), silence).await
     }
 
     /// `GET /v1/transfers/{id}`.

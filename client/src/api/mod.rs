@@ -24,6 +24,7 @@ use sealpost_proto::tree::tree_head;
 
 pub use error::ApiError;
 pub use tls::Trust;
+pub(crate) use transport::Endless;
 use transport::{OutBody, Transport, read_body};
 
 use crate::env::Env;
@@ -138,6 +139,13 @@ impl Api {
 
     /// One attempt; a failure comes with the wait that the gateway asked for.
     async fn attempt(&self, ask: &Ask<'_>, answer: &mut Vec<u8>) -> Result<(), (ApiError, Option<Duration>)> {
+        let body = self.begun(ask).await?;
+        let read = read_body(body, ask.limit, answer).await;
+        read.map_err(|error| (self.at_url(error), None))
+    }
+
+    /// The body of a good answer, of which nothing was read yet.
+    async fn begun(&self, ask: &Ask<'_>) -> Result<Incoming, (ApiError, Option<Duration>)> {
         let request = self.signed(ask).map_err(|error| (error, None))?;
         let sent = self.transport.send(request).await;
         let response = sent.map_err(|error| (self.at_url(error), None))?;
@@ -150,8 +158,13 @@ impl Api {
         if ask.range.is_some() && response.status() != StatusCode::PARTIAL_CONTENT {
             return Err((ApiError::Answer("it ignores the range asked for"), None));
         }
-        let read = read_body(response.into_body(), ask.limit, answer).await;
-        read.map_err(|error| (self.at_url(error), None))
+        Ok(response.into_body())
+    }
+
+    /// One attempt to ask for an answer that does not end by itself; it may be silent for `silence`.
+    async fn endless(&self, ask: &Ask<'_>, silence: Duration) -> Result<Endless, ApiError> {
+        let body = self.begun(ask).await.map_err(|(error, _)| error)?;
+        Ok(Endless::new(body, silence))
     }
 
     /// Says where it was tried.

@@ -141,6 +141,35 @@ pub(super) async fn read_body(mut body: Incoming, limit: usize, into: &mut Vec<u
     }
 }
 
+/// A body that comes for as long as both ends want.
+#[derive(Debug)]
+pub(crate) struct Endless {
+    body: Incoming,
+    silence: Duration,
+}
+
+impl Endless {
+    pub(super) fn new(body: Incoming, silence: Duration) -> Self {
+        Self { body, silence }
+    }
+
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// [`ApiError::Unreachable`] when it ended, broke, or was silent for too long.
+    pub(crate) async fn next(&mut self) -> Result<Bytes, ApiError> {
+        loop {
+            let frame = tokio::time::timeout(self.silence, self.body.frame()).await;
+            let frame = frame.map_err(|_| ApiError::Unreachable("it has been silent for too long".to_owned()))?;
+            let frame = frame.ok_or_else(|| ApiError::Unreachable("it ended the feed".to_owned()))?;
+            let frame = frame.map_err(|error| ApiError::Unreachable(innermost(&error)))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(data);
+            }
+        }
+    }
+}
+
 fn is_too_slow(elapsed: Duration, received: usize) -> bool {
     let due = Duration::from_secs(received as u64 / MIN_RATE);
     elapsed > BODY_GRACE.saturating_add(due)

@@ -79,6 +79,7 @@ impl Service {
             state: transfer.state(self.now()),
             openings: sealed.openings,
             recipients: viewer.map_or_else(Vec::new, |viewer| transfer.recipient_states(viewer)),
+            position: None,
             links: viewer.map_or_else(Vec::new, |viewer| transfer.link_summaries(viewer)),
         })
     }
