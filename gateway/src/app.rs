@@ -1,4 +1,4 @@
-//! Composition root: the only file that names concrete adapters, and the order of a start and of an end.
+//! Composition root: with the folder beside it the only place that names concrete adapters, and the order of a start and of an end.
 
 use std::future::Future;
 use std::io;
@@ -6,46 +6,42 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sealpost_proto::enrolment::GatewayAddress;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, RwLock};
 
-use self::disk::FolderDisk;
 use self::health::Health;
-use self::signers::Signers;
-use crate::access::{Gatekeeper, Settings};
-use crate::audit::{Logs, NotedLedger, SignerError};
+use self::parts::Shared;
+use self::stores::Stores;
+use crate::audit::{Logs, SignerError};
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::domain::Transfer;
-use crate::http::{
-    AddressLimits, Api, BodyRoom, Limits, NewId, Server, ServerLimits, TrustedProxies, router, tell_health,
-};
-use crate::identity::{IdentityError, SetupFile, identity};
+use crate::http::{Api, Server, ServerLimits, TrustedProxies, router, tell_health};
+use crate::identity::{IdentityError, SetupFile};
 pub use crate::logging::start as start_logging;
 use crate::random::Random;
 pub use crate::random::SystemRandom;
-use crate::service::{DiskSpace, Identity, Ports, Service, Shredder};
+use crate::service::{Identity, Shredder};
 use crate::store::StoreError;
-use crate::store::embedded::{EmbeddedLedger, EmbeddedShares};
+use crate::store::embedded::EmbeddedLedger;
 use crate::store::folder::PrivateFolder;
-use crate::store::fs::FsBlobs;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
-use crate::worker::{ClockWatch, Garbage, Hold, ShareShredder, Sweep, SweepPorts, SweepStatus};
+use crate::worker::{Garbage, ShareShredder, Sweep};
 
 mod bounds;
 mod clock;
 mod disk;
 mod health;
+mod parts;
 pub mod repair;
 mod signers;
+mod stores;
 
 /// Name of this gateway process in audit leaves; there is one process on one machine.
 const NODE: &str = "1";
@@ -153,119 +149,34 @@ impl Gateway {
         let listeners = listeners.into();
         let url = config.url(listeners.clients.local_addr()?.port());
         clock::check_synchronised(&config.clock)?;
-        let data = PrivateFolder::open(&config.data_dir)?;
-        let ring = PrivateFolder::open(&config.ring_folder())?;
-        let keys = data.subfolder("keys")?;
-        let identity = Arc::new(identity(&keys, random.as_ref())?);
-        let shares = EmbeddedShares::open(&data, &ring, Arc::clone(&random));
-        let shares = Arc::new(shares.map_err(damaged(RunError::DamagedShares))?);
-        let blobs = Arc::new(FsBlobs::open(&data)?);
-        let ledger = EmbeddedLedger::open(&data, NODE, Arc::clone(&clock), Arc::clone(&random));
-        let ledger = Arc::new(ledger.map_err(damaged(RunError::DamagedJournal))?);
-        let disk: Arc<dyn DiskSpace> = Arc::new(FolderDisk(data.path().to_path_buf()));
+        let stores = Stores::open(config, &clock, &random)?;
         // Now that the folders are locked no other process answers any more.
         let started_at = clock.now_millis() / 1000;
-        let ahead = ledger.organisation().await?.ahead.clone();
-        let signers = Arc::new(Signers::open(&identity, &ledger, &ring).await?);
-        let watch = Arc::new(ClockWatch::new(
-            Arc::clone(&clock),
-            clock::last_stamp(ledger.as_ref()).await?,
-        ));
-        let sweep_status = Arc::new(SweepStatus::default());
-        let tls = server_tls(&config.tls, &keys, host_of(&url))?;
-        let address = GatewayAddress {
-            url,
-            gateway: identity.gateway.clone(),
-            pin: tls.pin,
-            log: identity.log_key.public(),
-        };
-        let setup = Arc::new(setup_file(&ledger, &data, &address, random.as_ref()).await?);
-        let (wake, share_gate) = (Arc::new(Notify::new()), Arc::new(RwLock::new(())));
-        let sweep = Sweep::new(SweepPorts {
-            ledger: ledger.clone(),
-            views: ledger.clone(),
-            blobs: blobs.clone(),
-            shares: shares.clone(),
-            position: signers.clone(),
-            clock: Arc::clone(&clock),
-            watch: Arc::clone(&watch),
-            status: Arc::clone(&sweep_status),
-            gateway: identity.gateway.clone(),
-            wake: Arc::clone(&wake),
-            share_gate: Arc::clone(&share_gate),
-        });
+        let shared = Shared::over(&stores, Arc::clone(&clock)).await?;
+        let tls = server_tls(&config.tls, &stores.keys, host_of(&url))?;
+        let address = address_of(&stores.identity, url, &tls);
+        let setup = setup_file(&stores.ledger, &stores.data, &address, random.as_ref()).await?;
+        let setup = Arc::new(setup);
+        let gatekeeper = shared.gatekeeper(&stores, config, &address, started_at).await?;
+        let sweep = shared.sweep(&stores);
         sweep.at_start().await;
-        hold_missing(&identity, &ledger, &shares).await;
-        let garbage = Garbage {
-            views: ledger.clone(),
-            blobs: blobs.clone(),
-            watch: Arc::clone(&watch),
-            share_gate: Arc::clone(&share_gate),
-        };
-        let settings = Settings {
-            authority: address.authority().to_owned(),
-            gateway: identity.gateway.clone(),
-            started_at,
-            ahead,
-            account_rate: bounds::account_rate(&config.limits),
-        };
-        let gatekeeper = Gatekeeper::new(settings, ledger.clone(), ledger.clone(), Arc::clone(&clock));
-        let logs = signers.logs();
-        let noted = NotedLedger::new(ledger.clone(), ledger.clone(), Arc::clone(&logs));
-        let service = Service::new(Ports {
-            ledger: Arc::new(noted),
-            views: ledger.clone(),
-            blobs,
-            shares,
-            shredder: Arc::new(sweep.shredder()),
-            checkpoints: signers,
-            setup: setup.clone(),
-            clock: Arc::clone(&clock),
-            identity,
-            limits: bounds::service_limits(&config.limits),
-            disk: Arc::clone(&disk),
-            sweep: wake,
-            share_gate,
-        });
-        let api = Api {
-            service,
-            gatekeeper: Arc::new(gatekeeper),
-            limits: Limits {
-                deadline: Duration::from_secs(config.limits.request_deadline),
-                addresses: Arc::new(AddressLimits::new(
-                    bounds::address_rates(&config.limits),
-                    Arc::clone(&clock),
-                )),
-            },
-            new_id: NewId(Arc::new(move || new_id(random.as_ref()))),
-            room: BodyRoom::default(),
-        };
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        let health = Health {
-            ledger: ledger.clone(),
-            journal: health::journal_of(ledger.clone()),
-            disk,
-            watermarks: bounds::watermarks(&config.limits),
-            watch,
-            sync_file: config.clock.sync_file.clone(),
-            sweep: sweep_status,
-            is_stopping: Arc::clone(&is_stopping),
-        };
+        stores.hold_missing().await;
+        let service = shared.service(&stores, config, &sweep, &setup);
         Ok(Self {
+            api: parts::api(service, gatekeeper, config, clock, random),
+            garbage: shared.garbage(&stores),
+            health: Arc::new(shared.health(&stores, config)),
+            logs: shared.signers.logs(),
+            is_stopping: shared.is_stopping,
+            limits: bounds::server_limits(config),
+            proxies: bounds::trusted_proxies(config),
+            ledger: stores.ledger,
+            folders: [stores.data, stores.ring],
             listeners,
             address,
             tls,
             setup,
-            api,
             sweep,
-            logs,
-            garbage,
-            ledger,
-            folders: [data, ring],
-            limits: bounds::server_limits(config),
-            proxies: bounds::trusted_proxies(config),
-            health: Arc::new(health),
-            is_stopping,
         })
     }
 
@@ -356,19 +267,13 @@ fn damaged(name: fn(OpenError) -> RunError) -> impl FnOnce(OpenError) -> RunErro
     }
 }
 
-/// Holds what has no share. Nothing is released without one, whether or not that could be written down.
-async fn hold_missing(identity: &Identity, ledger: &Arc<EmbeddedLedger>, shares: &Arc<EmbeddedShares>) {
-    let hold = Hold {
-        ledger: ledger.clone(),
-        views: ledger.clone(),
-        shares: shares.clone(),
+/// How clients reach this gateway and recognise it.
+fn address_of(identity: &Identity, url: String, tls: &ServerTls) -> GatewayAddress {
+    GatewayAddress {
+        url,
         gateway: identity.gateway.clone(),
-    };
-    if let Err(error) = hold.missing().await {
-        tracing::error!(
-            ?error,
-            "transfers without a release share could not be held; the next start tries again"
-        );
+        pin: tls.pin,
+        log: identity.log_key.public(),
     }
 }
 
