@@ -5,6 +5,8 @@
 //! whoever gave the words. Key and opening are kept, sealed under words and secret, until the receipt has gone, so that a second try
 //! after a crash continues the same opening and is not counted; what is staged is kept beside them until the files are in place.
 
+mod due;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ use sealpost_sealed::{FAST, LinkKey, LinkKeys, Manifest, OpenWith, Opener, unwra
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use due::remove_expired;
+
 use crate::account::signing_key;
 use crate::api::{Api, ApiError, Trust};
 use crate::env::Env;
@@ -31,6 +35,7 @@ use crate::progress::Progress;
 use crate::receive::{ReceivedFile, Receiver, Visiting, files_at, is_over};
 use crate::records::KeptSecret;
 use crate::verify::{self, Accepted};
+use due::DueFile;
 
 /// The folder of openings of links that were begun.
 const VISITS: &str = "visits";
@@ -213,11 +218,15 @@ impl Door {
             placed: None,
         };
         let guest = self.guest(kept, state, name)?;
+        guest.due().begin(self.env.now())?;
         // Before it is asked for, so that it can be repeated.
         guest.keep()?;
         match guest.redeem(&self.link, keys).await {
             Ok(answer) => Ok((guest, answer)),
             Err(error) => {
+                if is_over(&error) {
+                    guest.staged().discard()?;
+                }
                 if error.is_definite_refusal() && error.kind() != Some(ProblemKind::InFlight) {
                     guest.forget()?;
                 }
@@ -252,6 +261,7 @@ impl Door {
         let (header, seal) = verify::pieces(summary)?;
         guest.transfer = Some(summary.transfer);
         guest.seal = Some(seal);
+        guest.due().note(header.expires_at, header.transfer_id, None)?;
         let manifest_box = guest.api.manifest_box(&summary.transfer, MAX_BOX_LEN).await?;
         let block = &answer.opened.block.0;
         let envelope = Envelope::parse(&summary.header.0, block, &manifest_box, &summary.seal.0)?;
@@ -337,7 +347,13 @@ impl Guest {
     }
 
     fn forget(&self) -> Result<(), Error> {
-        self.state.remove(VISITS, &self.name)
+        self.state.remove(VISITS, &self.name)?;
+        due::forget(&self.state, &self.name)
+    }
+
+    /// What says until when all this is kept.
+    fn due(&self) -> DueFile {
+        DueFile::of(&self.state, &self.name)
     }
 
     /// Whether a refusal means that the opening of an earlier try has ended.
@@ -419,6 +435,8 @@ impl Visit {
             ..
         } = self;
         let opening = guest.kept.opening;
+        let header = &opener.envelope().envelope().header;
+        guest.due().note(header.expires_at, header.transfer_id, Some(target))?;
         let visiting = guest.staged();
         let (paths, staged) = match visiting.save(&guest.api, opener, opening, target, progress).await {
             Ok(placed) => placed,

@@ -29,13 +29,13 @@ use zeroize::Zeroizing;
 pub use keep::{KeepSealed, write_digits};
 pub(crate) use receipts::Receiver;
 pub use receipts::{deliver_receipt, deliver_receipts};
-pub(crate) use resume::is_over;
 pub use resume::{discard, resume};
-pub(crate) use visit::Visiting;
+pub(crate) use resume::{expire, is_over};
+pub(crate) use visit::{Visiting, is_staged, remove_unopened};
 
 use crate::error::Error;
 use crate::progress::Progress;
-use crate::records::{Progress as Stage, ReceivedRecord};
+use crate::records::ReceivedRecord;
 use crate::resume::patience::persist;
 use crate::session::Session;
 use crate::verify::{self, Accepted};
@@ -121,7 +121,7 @@ async fn attempt(
     if let Some(keep) = &options.keep_sealed {
         keep.check_free()?;
     }
-    let (receiving, staged) = resume::state_for(session, summary.transfer, hh, options, earlier.as_ref())?;
+    let (receiving, staged) = resume::state_for(session, &header, options, earlier.as_ref())?;
     let attempt = Attempt {
         session,
         summary,
@@ -273,19 +273,9 @@ impl Attempt<'_> {
         }
     }
 
-    /// The files are in place: that is on disk before the receipt goes out, so that a crash costs neither.
+    /// The files are in place.
     async fn finish(self, mut received: Received, receiving: Receiving) -> Result<Received, Error> {
-        let (state, env) = (&self.session.state, &self.session.env);
-        let earlier = ReceivedRecord::get(state, &self.record.hh)?;
-        let is_recorded = |record: &ReceivedRecord| record.is_received() && record.opening == self.record.opening;
-        if !earlier.as_ref().is_some_and(is_recorded) {
-            let placed = ReceivedRecord {
-                progress: Stage::Placed,
-                ..self.record
-            };
-            placed.put(state, env)?;
-        }
-        receiving.remove()?;
+        resume::placed(self.session, receiving)?;
         received.is_receipted = deliver_receipt(self.session, self.summary).await.is_ok();
         Ok(received)
     }

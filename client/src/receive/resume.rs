@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sealpost_proto::id::{Hash, OpeningId, TransferId};
+use sealpost_proto::id::{Hash, OpeningId};
 use sealpost_proto::problem::ProblemKind;
+use sealpost_proto::sealed::Header;
 
 use super::staging::{self, Staging};
 use super::state::{self, Placing, Receiving, ReceivingHead, Staged};
@@ -52,6 +53,42 @@ pub fn discard(session: &Session, hh: &Hash) -> Result<(), Error> {
     }
 }
 
+/// Ends a receive whose transfer has expired. Staged plaintext goes; but where giving the verified files their names was interrupted,
+/// that is finished, and the receipt goes out.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn expire(session: &Session, hh: &Hash) -> Result<(), Error> {
+    let (receiving, staged) = match state::open(&session.state, &hh.to_string())? {
+        Some((Found::Free(receiving), staged)) => (receiving, staged),
+        Some((Found::Busy(head), _)) => return Err(Error::Busy(head.transfer)),
+        None => return Err(Error::NotFound("No such transfer is unfinished here.".to_owned())),
+    };
+    let target = receiving.head.target()?;
+    let is_begun = |placing: &&Placing| staging::is_any_placed(&target, &placing.manifest.files, &placing.names);
+    if let Some(placing) = staged.placing.as_deref().filter(is_begun)
+        && place_again(&receiving.head, placing)?.is_some()
+    {
+        return placed(session, receiving);
+    }
+    end(session, receiving)
+}
+
+/// Notes that the files are in place: that is on disk before the receipt goes out, so that a crash costs neither.
+pub(super) fn placed(session: &Session, receiving: Receiving) -> Result<(), Error> {
+    let record = opened(&receiving.head);
+    let earlier = ReceivedRecord::get(&session.state, &record.hh)?;
+    let is_recorded = |earlier: &ReceivedRecord| earlier.is_received() && earlier.opening == record.opening;
+    if !earlier.as_ref().is_some_and(is_recorded) {
+        let placed = ReceivedRecord {
+            progress: Stage::Placed,
+            ..record
+        };
+        placed.put(&session.state, &session.env)?;
+    }
+    receiving.remove().map(drop)
+}
+
 fn head(session: &Session, hh: &Hash) -> Result<ReceivingHead, Error> {
     let head = Begun::head(&session.state, state::RECEIVING, &hh.to_string())?;
     head.ok_or_else(|| Error::NotFound("No such transfer is unfinished here.".to_owned()))
@@ -61,12 +98,12 @@ fn head(session: &Session, hh: &Hash) -> Result<ReceivingHead, Error> {
 /// is on disk before the gateway is asked, so that the opening can be repeated.
 pub(super) fn state_for(
     session: &Session,
-    transfer: TransferId,
-    hh: Hash,
+    header: &Header,
     options: &Options,
     earlier: Option<&ReceivedRecord>,
 ) -> Result<(Receiving, Staged), Error> {
-    let head = |opening| ReceivingHead::new(transfer, hh, opening, options, session.env.now());
+    let (transfer, hh) = (header.transfer_id, Hash::from_bytes(header.hash()));
+    let head = |opening| ReceivingHead::new(transfer, hh, opening, options, session.env.now(), header.expires_at);
     let opening = match state::open(&session.state, &hh.to_string())? {
         Some((Found::Busy(_), _)) => return Err(Error::Busy(transfer)),
         Some((Found::Free(receiving), staged)) => {

@@ -275,6 +275,12 @@ pub(super) fn remove(target: &Path, transfer: &TransferId) -> Result<(), Error> 
     Ok(())
 }
 
+/// Whether one of these files has its name already.
+pub(super) fn is_any_placed(target: &Path, files: &[FileEntry], names: &[String]) -> bool {
+    let mut pairs = files.iter().zip(names);
+    pairs.any(|(entry, name)| is_file(&target.join(name), entry))
+}
+
 /// Whether a regular file is the sender's: its length and its digests.
 fn is_file(path: &Path, entry: &FileEntry) -> bool {
     let is_candidate = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() == entry.len);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
+use sealpost_proto::sealed::MAX_LIFETIME;
 use sealpost_sealed::Manifest;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub(crate) struct ReceivingHead {
     with_share: bool,
     again: bool,
     pub(crate) begun_at: u64,
+    /// Absent in what earlier versions began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
 }
 
 impl ReceivingHead {
@@ -40,6 +44,7 @@ impl ReceivingHead {
         opening: OpeningId,
         options: &Options,
         begun_at: u64,
+        expires_at: u64,
     ) -> Result<Self, Error> {
         let unwritable = || Error::Input("The folder for the files has a name that cannot be written down.".to_owned());
         let bytes = |path: &std::path::Path| {
@@ -57,7 +62,14 @@ impl ReceivingHead {
             with_share: keep.is_some_and(|keep| keep.with_share),
             again: options.again,
             begun_at,
+            expires_at: Some(expires_at),
         })
+    }
+
+    /// Until when the transfer can be opened, unix seconds; at the latest.
+    pub(crate) fn expires_at(&self) -> u64 {
+        let latest = self.begun_at.saturating_add(MAX_LIFETIME);
+        self.expires_at.unwrap_or(latest)
     }
 
     /// The folder for the files.

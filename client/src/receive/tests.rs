@@ -22,7 +22,7 @@ use crate::env::Env;
 use crate::home::Home;
 use crate::inspect::{ContainerFile, SenderCheck, read_share};
 use crate::progress::Silent;
-use crate::records::SentTo;
+use crate::records::{Progress as Stage, SentTo};
 use crate::send::{Draft, Input, work};
 
 /// The seed of the log key that test accounts are enrolled with.
@@ -112,6 +112,7 @@ pub(crate) fn sealed_by(account: Account, statements: &[String], lengths: &[usiz
             state: TransferState::Available,
             openings: None,
             recipients: Vec::new(),
+            position: None,
             links: Vec::new(),
         },
         sent_to,
@@ -147,7 +148,7 @@ fn accepted_at(session: &Session, seal: &Seal, directory_size: u64, directory_ro
 }
 
 impl Sealed {
-    fn open(&self) -> Result<Opener, Error> {
+    pub(crate) fn open(&self) -> Result<Opener, Error> {
         let (header, seal) = verify::pieces(&self.summary)?;
         let record = ReceivedRecord {
             transfer: self.summary.transfer,

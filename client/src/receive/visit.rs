@@ -4,19 +4,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealpost_proto::id::{Hash, OpeningId};
+use sealpost_proto::id::{Hash, OpeningId, TransferId};
 use sealpost_sealed::Opener;
 
 use super::fetch::{self, Place, Resumable};
 use super::resume::place_again;
-use super::state::{self, Receiving, ReceivingHead, Staged};
+use super::state::{self, RECEIVING, Receiving, ReceivingHead, Staged};
 use super::{Options, staging};
 use crate::api::Api;
 use crate::env::Env;
 use crate::error::Error;
 use crate::home::State;
 use crate::progress::Progress;
-use crate::resume::begun::Found;
+use crate::resume::begun::{self, Found};
 
 /// Where the state of a save is.
 pub(crate) struct Visiting<'a> {
@@ -59,7 +59,7 @@ impl Visiting<'_> {
         };
         let header = &opener.envelope().envelope().header;
         let (transfer, hh) = (header.transfer_id, Hash::from_bytes(header.hash()));
-        let head = ReceivingHead::new(transfer, hh, opening, &options, self.env.now())?;
+        let head = ReceivingHead::new(transfer, hh, opening, &options, self.env.now(), header.expires_at)?;
         let found = match state::open(self.state, self.name)? {
             Some((Found::Busy(_), _)) => return Err(Error::Busy(transfer)),
             Some((Found::Free(receiving), staged)) => {
@@ -91,6 +91,29 @@ impl Visiting<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether there is a state of a save under this name.
+pub(crate) fn is_staged(state: &State, name: &str) -> bool {
+    state.path(RECEIVING, name).exists()
+}
+
+/// Removes what is kept of a save of which nobody here knows the words: plaintext that is staged in these folders, and its state in
+/// `folder`.
+///
+/// # Errors
+/// [`Error`]; also if another process is working on it.
+pub(crate) fn remove_unopened(
+    folder: &Path,
+    name: &str,
+    transfer: Option<&TransferId>,
+    targets: &[PathBuf],
+) -> Result<(), Error> {
+    for target in targets {
+        transfer.map_or(Ok(()), |transfer| staging::remove(target, transfer))?;
+    }
+    begun::remove_unopened(folder, RECEIVING, name)
+        .map_err(|error| Error::file("remove", &folder.join(RECEIVING), error))
 }
 
 fn end(receiving: Receiving) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! What was begun and is not finished: a sealed record of a few facts (`<kind>/<name>.spk`), which holds the key of a journal beside it
 //! (`<kind>/<name>.log`). Without the record the journal is noise, so removing the record ends both.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,31 @@ impl<H: Serialize + DeserializeOwned> Begun<H> {
         platform::sync_parent(&path).map_err(|error| Error::file("remove", &path, error))?;
         Ok(self.head)
     }
+}
+
+/// Removes something begun in `folder` whose record nobody here can open.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] if another process is working on it, or others of the file system.
+pub(crate) fn remove_unopened(folder: &Path, kind: &str, name: &str) -> io::Result<()> {
+    let record = folder.join(kind).join(format!("{name}.spk"));
+    let journal = record.with_extension("log");
+    let lock = match File::open(&journal) {
+        Ok(file) => file.try_lock().map(|()| Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => return Err(error),
+    };
+    let _locked = lock.map_err(|error| match error {
+        TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        TryLockError::Error(error) => error,
+    })?;
+    for path in [record, journal] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn journal_path(state: &State, kind: &str, name: &str) -> PathBuf {

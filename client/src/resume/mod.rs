@@ -4,6 +4,7 @@
 //! is away, and the list of what can be resumed.
 
 pub(crate) mod begun;
+pub(crate) mod expiry;
 mod journal;
 pub(crate) mod patience;
 
@@ -21,6 +22,8 @@ use crate::send::state::{SENDING, SendingHead};
 use crate::send::{self, Resumed};
 use crate::session::Session;
 use begun::Begun;
+
+pub use expiry::remove_expired;
 
 /// A transfer that was begun here and is not finished.
 #[derive(Debug, Clone)]

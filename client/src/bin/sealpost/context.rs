@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sealpost_client::directory::proven_addresses;
-use sealpost_client::{Env, Error, Home, Session};
+use sealpost_client::{Env, Error, Home, Session, resume};
 use sealpost_proto::id::{Address, Label};
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
+use crate::output::{count, note};
 use crate::secrets;
 
 /// What every command starts from.
@@ -40,13 +41,15 @@ impl Context {
         })
     }
 
-    /// The opened account.
+    /// The opened account, without what has expired in it.
     pub(crate) fn session(&self) -> Result<Session, Error> {
         if !self.home.key_file().exists() {
             return Err(Error::NoKeyFile(self.home.key_file()));
         }
         let passphrase = secrets::passphrase(self.passphrase_file.as_deref())?;
-        Session::open(self.home.clone(), &passphrase, self.env.clone())
+        let session = Session::open(self.home.clone(), &passphrase, self.env.clone())?;
+        tell_expired(resume::remove_expired(&session));
+        Ok(session)
     }
 
     /// A command to be typed next, with the folder that was named for this one.
@@ -61,6 +64,18 @@ impl Context {
     pub(crate) fn new_passphrase(&self, of: &str) -> Result<Zeroizing<String>, Error> {
         secrets::new_passphrase(self.passphrase_file.as_deref(), of)
     }
+}
+
+/// Says that kept state was removed because its transfers had expired, if any was.
+pub(crate) fn tell_expired(removed: usize) {
+    if let Some(told) = expired(removed) {
+        note(&told);
+    }
+}
+
+fn expired(removed: usize) -> Option<String> {
+    let number = count(removed, "unfinished transfer");
+    (removed > 0).then(|| format!("{number} had expired: what was kept to go on is removed."))
 }
 
 /// Where the openings of links that were begun are kept: `$XDG_STATE_HOME/sealpost`, by default `~/.local/state/sealpost`.
@@ -106,5 +121,18 @@ impl People {
     /// A sender or none.
     pub(crate) fn sender(&self, label: Option<&Label>) -> String {
         label.map_or_else(|| "an unverified sender".to_owned(), |label| self.name(label))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_is_told_in_one_sentence_and_nothing_is_told_of_nothing() {
+        assert_eq!(expired(0), None);
+        let told = expired(1).unwrap();
+        assert!(told.starts_with("1 unfinished transfer had expired"), "{told}");
+        assert!(expired(2).unwrap().starts_with("2 unfinished transfers had expired"));
     }
 }

@@ -1,6 +1,6 @@
 //! `get`: opening a link without an account.
 
-use sealpost_client::get::{Door, From, Saved, Visit};
+use sealpost_client::get::{self, Door, From, Saved, Visit};
 use sealpost_client::transfers::short_id;
 use sealpost_client::{Error, receive, text, time};
 use sealpost_proto::id::TransferId;
@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use super::receive::{contents, contents_json};
 use crate::cli::Get;
-use crate::context::{Context, state_folder};
+use crate::context::{Context, state_folder, tell_expired};
 use crate::output::{Report, bytes, count, note};
 use crate::{progress, secrets};
 
 pub(super) async fn run(context: &Context, args: &Get) -> Result<Report, Error> {
     receive::check_target(&args.out)?;
     let folder = state_folder()?;
+    tell_expired(get::remove_expired(&folder, &context.env));
     if is_stdin(args.link_file.as_ref()) && is_stdin(args.words_file.as_ref()) {
         return Err(Error::Input(
             "The standard input is read once: take link or words from a file.".to_owned(),
