@@ -5,6 +5,7 @@
 
 mod calls;
 mod error;
+mod proxy;
 mod tls;
 mod transport;
 
@@ -23,6 +24,7 @@ use sealpost_proto::problem::Problem;
 use sealpost_proto::tree::tree_head;
 
 pub use error::ApiError;
+use proxy::Proxies;
 pub use tls::Trust;
 pub(crate) use transport::Endless;
 use transport::{OutBody, Transport, read_body};
@@ -90,7 +92,7 @@ impl Api {
             root: Hash::from_bytes(tree_head(&[])),
         };
         Ok(Self {
-            transport: Transport::new(trust)?,
+            transport: Transport::new(trust, &at.url, &Proxies::of_environment())?,
             at,
             device,
             seen: Mutex::new(seen),

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -18,8 +18,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::ApiError;
+use super::proxy::{Connector, Proxies};
 use super::tls::{self, Refused, Trust};
 
+const MALFORMED: &str = "the gateway's address is malformed";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until the answer's head.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -74,12 +76,13 @@ impl Body for OutBody {
 /// Connections to one gateway.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, OutBody>,
+    client: Client<HttpsConnector<Connector>, OutBody>,
     refused: Refused,
 }
 
 impl Transport {
-    pub(super) fn new(trust: Trust) -> Result<Self, ApiError> {
+    pub(super) fn new(trust: Trust, gateway: &str, proxies: &Proxies) -> Result<Self, ApiError> {
+        let gateway: Uri = gateway.parse().map_err(|_| ApiError::Request(MALFORMED))?;
         let (config, refused) = tls::config(trust).map_err(|_| ApiError::Request("TLS 1.3 is not available"))?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -89,7 +92,7 @@ impl Transport {
             .with_tls_config(config)
             .https_only()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(proxies.connector(tcp, &gateway));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
@@ -176,7 +179,7 @@ fn is_too_slow(elapsed: Duration, received: usize) -> bool {
 }
 
 /// The last error of the chain: what the system said.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
