@@ -8,6 +8,7 @@ mod expiry;
 mod faults;
 mod going_wrong;
 mod health;
+mod housekeeping;
 mod interrupting;
 mod life;
 mod links;
