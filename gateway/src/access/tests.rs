@@ -20,7 +20,7 @@ use crate::store::StoreError;
 use crate::store::embedded::EmbeddedLedger;
 use crate::store::folder::PrivateFolder;
 use crate::store::ledger::{Committed, Decide, Ledger};
-use crate::store::views::{Page, Views};
+use crate::store::views::{MostWatches, Page, Places, TooMany, Views, Watch};
 
 mod restart;
 
@@ -52,6 +52,15 @@ impl Views for Double {
     }
     async fn inbox(&self, _: &Label, _: Option<u64>, _: usize) -> Result<Page, StoreError> {
         Err(StoreError::NotFound)
+    }
+    async fn inbox_after(&self, _: &Label, _: u64, _: usize) -> Result<Places, StoreError> {
+        Err(StoreError::NotFound)
+    }
+    async fn position(&self) -> Result<u64, StoreError> {
+        Err(StoreError::NotFound)
+    }
+    fn watch(&self, _: &Label, _: MostWatches) -> Result<Watch, TooMany> {
+        Err(TooMany::OfAll)
     }
     async fn sent(&self, _: &Label, _: Option<u64>, _: usize) -> Result<Page, StoreError> {
         Err(StoreError::NotFound)

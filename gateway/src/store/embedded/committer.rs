@@ -20,6 +20,7 @@ use super::journal::{Journal, MAX_RECORD_LEN, has_room};
 use super::record::Record;
 use super::stamps::Stamps;
 use super::views::keys;
+use super::views::layer::Step;
 use super::views::overlay::Entry;
 use super::views::stored::Stored;
 use crate::clock::Clock;
@@ -28,6 +29,7 @@ use crate::random::Random;
 use crate::store::StoreError;
 use crate::store::failure;
 use crate::store::ledger::{Committed, Decide, Effects, Stamp};
+use crate::store::views::{Concern, Watchers};
 
 /// A decision that waits for its turn.
 pub(super) struct Job {
@@ -52,6 +54,8 @@ pub(super) struct Committer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) stamps: Stamps,
     pub(super) stop: watch::Sender<Option<String>>,
+    /// Told whom a frame concerns.
+    pub(super) watchers: Arc<Watchers>,
 }
 
 /// The last leaf on each object by its name in the views, in order.
@@ -251,11 +255,18 @@ impl Committer {
 
     /// Makes the group durable, shows it, and answers.
     fn finish(&mut self, mut group: Group) -> io::Result<()> {
+        let mut concerns = self.concerns(&group.entries);
         if !group.records.is_empty() {
             match self.journal.append(&group.records) {
                 Ok((frame, hash)) => {
                     let entries = std::mem::take(&mut group.entries);
-                    self.book.write().show(frame, hash, entries);
+                    let mut overlay = self.book.write();
+                    // Whoever begins to watch after this line reads what is shown by the next one.
+                    if concerns.is_none() {
+                        concerns = self.concerns(&entries);
+                    }
+                    overlay.show(frame, hash, entries);
+                    drop(overlay);
                     self.ahead.shown();
                     self.signal.look(&self.book);
                 }
@@ -270,7 +281,14 @@ impl Committer {
         for (reply, committed) in group.waiting {
             let _ = reply.send(Ok(committed));
         }
+        self.watchers.tell(concerns.unwrap_or_default());
         Ok(())
+    }
+
+    /// Whom a frame concerns; nothing while nobody watches.
+    fn concerns(&self, entries: &[Entry]) -> Option<Vec<Concern>> {
+        let concerns = || entries.iter().flat_map(|entry| &entry.steps).flat_map(Step::concerns);
+        self.watchers.is_any().then(|| concerns().collect())
     }
 
     /// Ends the ledger for good: every later question and decision is refused.

@@ -26,6 +26,7 @@ use crate::store::StoreError;
 use crate::store::folder::PrivateFolder;
 use crate::store::ledger::{Committed, Decide, Ledger};
 use crate::store::open::OpenError;
+use crate::store::views::Watchers;
 
 /// Decisions that may wait; more wait in their callers.
 const QUEUE: usize = 1024;
@@ -45,6 +46,8 @@ pub struct EmbeddedLedger {
     verification: Arc<Mutex<VerificationState>>,
     journal: JournalReader,
     stop: watch::Receiver<Option<String>>,
+    /// Who is told of records.
+    pub(super) watchers: Arc<Watchers>,
     /// Keeps the lock.
     _folder: PrivateFolder,
 }
@@ -127,6 +130,7 @@ impl EmbeddedLedger {
             verification: Arc::clone(&verification),
         };
         let mark = started.book.read().mark().clone();
+        let watchers = Arc::<Watchers>::default();
         let committer = Committer {
             journal: started.journal,
             ahead: Ahead::of(Arc::clone(started.book.read().organisation())),
@@ -141,6 +145,7 @@ impl EmbeddedLedger {
             stamps: Stamps::new(clock.as_ref(), mark.millis),
             clock,
             stop,
+            watchers: Arc::clone(&watchers),
         };
         // What was closed before this start.
         snapshots.file_closed();
@@ -161,6 +166,7 @@ impl EmbeddedLedger {
             verification,
             journal: reader,
             stop: stopped,
+            watchers,
             _folder: folder.clone(),
         })
     }

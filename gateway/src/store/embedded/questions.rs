@@ -11,7 +11,7 @@ use super::ledger::EmbeddedLedger;
 use super::views::keys::{self, name};
 use crate::domain::{Aggregate, Invite, Key, Organisation, Transfer};
 use crate::store::StoreError;
-use crate::store::views::{Page, Views};
+use crate::store::views::{MostWatches, Page, Places, TooMany, Views, Watch};
 
 #[async_trait]
 impl Views for EmbeddedLedger {
@@ -55,6 +55,19 @@ impl Views for EmbeddedLedger {
             .await
     }
 
+    async fn inbox_after(&self, label: &Label, after: u64, limit: usize) -> Result<Places, StoreError> {
+        let label = *label;
+        self.ask(move |book| places_after(book, &label, after, limit)).await
+    }
+
+    async fn position(&self) -> Result<u64, StoreError> {
+        self.ask(|book| Ok(book.read().mark().seq)).await
+    }
+
+    fn watch(&self, label: &Label, most: MostWatches) -> Result<Watch, TooMany> {
+        self.watchers.watch(*label, most)
+    }
+
     async fn sent(&self, label: &Label, before: Option<u64>, limit: usize) -> Result<Page, StoreError> {
         let label = *label;
         self.ask(move |book| page(book, keys::SENT, &label, before, limit))
@@ -92,6 +105,20 @@ fn invite(book: &Book, id: &InviteId) -> io::Result<Option<Arc<Invite>>> {
         Aggregate::Invite(invite) => Some(invite),
         _ => None,
     }))
+}
+
+/// Oldest first, positions behind `after`.
+fn places_after(book: &Book, label: &Label, after: u64, limit: usize) -> io::Result<Places> {
+    // What becomes durable while sled is read may show in part: a later one without an earlier one.
+    let last = book.read().mark().seq;
+    let Some(first) = after.checked_add(1).filter(|first| *first <= last) else {
+        return Ok(Places::new());
+    };
+    let low = name(keys::INBOX, &[label.as_bytes(), &first.to_be_bytes()]);
+    let high = name(keys::INBOX, &[label.as_bytes(), &last.to_be_bytes(), &[0xff; 16]]);
+    let found = book.range(&low, &high, false, limit)?;
+    let place = |name: &[u8]| Some((keys::position_of(name)?, keys::transfer_of(name)?));
+    Ok(found.iter().filter_map(|(name, _)| place(name)).collect())
 }
 
 /// Newest first, positions below `before`.

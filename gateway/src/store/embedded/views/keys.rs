@@ -100,22 +100,23 @@ pub(in crate::store::embedded) fn entries(stored: &Stored) -> BTreeMap<Vec<u8>, 
             let born = stored.birth.to_be_bytes();
             entries.insert(name(NOTES, &[&note.at.to_be_bytes(), &born]), birth(&stored.key));
         }
-        Aggregate::Transfer(transfer) => of_transfer(transfer, stored.listed, &mut entries),
+        Aggregate::Transfer(transfer) => of_transfer(transfer, stored, &mut entries),
     }
     entries
 }
 
-fn of_transfer(transfer: &Transfer, listed: Option<u64>, entries: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+fn of_transfer(transfer: &Transfer, stored: &Stored, entries: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     let id = transfer.id.as_bytes();
-    if let (Some(sealed), Some(position)) = (&transfer.sealed, listed) {
+    if let (Some(sealed), Some(position), Some(arrived)) = (&transfer.sealed, stored.listed, stored.arrived) {
         let position = position.to_be_bytes();
         entries.insert(name(SENT, &[transfer.sender.as_bytes(), &position, id]), Vec::new());
         for link in transfer.links.keys() {
             // Whoever registers an id that somebody has already gets no link by it: the first position counts.
             entries.insert(name(LINKS, &[link.as_bytes(), &position]), id.to_vec());
         }
+        let arrived = arrived.to_be_bytes();
         for recipient in &sealed.recipients {
-            entries.insert(name(INBOX, &[recipient.label.as_bytes(), &position, id]), Vec::new());
+            entries.insert(name(INBOX, &[recipient.label.as_bytes(), &arrived, id]), Vec::new());
         }
     }
     if let Some(due) = transfer.due_at() {

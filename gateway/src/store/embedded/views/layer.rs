@@ -8,6 +8,7 @@ use sealpost_proto::tree::Tree;
 use super::keys;
 use super::stored::Stored;
 use crate::domain::{Key, Organisation};
+use crate::store::views::Concern;
 
 /// A place in the journal, and what follows from all before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,25 @@ pub(in crate::store::embedded) struct Step {
     pub(in crate::store::embedded) key: Key,
     pub(in crate::store::embedded) before: Option<Stored>,
     pub(in crate::store::embedded) after: Option<Stored>,
+}
+
+impl Step {
+    /// Whom it concerns: the recipients of what became available to them, and the sender of what changed after it was sealed.
+    pub(in crate::store::embedded) fn concerns(&self) -> impl Iterator<Item = Concern> {
+        let after = self.after.as_ref();
+        let transfer = after.and_then(|stored| stored.aggregate.transfer());
+        let sealed = transfer.and_then(|transfer| Some((transfer, transfer.sealed.as_ref()?)));
+        let before = self.before.as_ref();
+        let was_listed = before.is_some_and(|stored| stored.listed.is_some());
+        let has_arrived = before.and_then(|stored| stored.arrived) != after.and_then(|stored| stored.arrived);
+        let sender = sealed.filter(|_| was_listed);
+        let sender = sender.map(|(transfer, _)| Concern::Sent(transfer.sender, transfer.id));
+        let recipients = sealed.filter(|_| has_arrived).map(|(_, sealed)| &sealed.recipients);
+        let recipients = recipients.into_iter().flatten();
+        recipients
+            .map(|recipient| Concern::Inbox(recipient.label))
+            .chain(sender)
+    }
 }
 
 /// Aggregates and entries of lists as they are now; `None` where they are no longer.

@@ -22,7 +22,7 @@ use crate::failpoint;
 use crate::store::durable;
 
 /// Version of what stands in it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// First entry of all: what [`Meta`] says.
 const META: &[u8] = &[0];
 /// Last entry of all: the number in it must be that of [`Meta`].

@@ -19,6 +19,8 @@ pub(in crate::store::embedded) struct Stored {
     pub(in crate::store::embedded) birth: u64,
     /// Number of the record that brought it into the lists of people.
     pub(in crate::store::embedded) listed: Option<u64>,
+    /// Number of the record by which it became available to its recipients last: the one that listed or re-armed it.
+    pub(in crate::store::embedded) arrived: Option<u64>,
     /// What it is.
     pub(in crate::store::embedded) aggregate: Aggregate,
 }
@@ -28,6 +30,7 @@ struct Head {
     seq: u64,
     birth: u64,
     listed: Option<u64>,
+    arrived: Option<u64>,
 }
 
 impl Stored {
@@ -41,20 +44,26 @@ impl Stored {
         seq: u64,
         index: usize,
     ) -> Result<Option<Self>, Unfit> {
-        let (birth, listed, before) = match this {
-            Some(this) => (this.birth, this.listed, Some(this.aggregate)),
+        let (birth, listed, arrived, before) = match this {
+            Some(this) => (this.birth, this.listed, this.arrived, Some(this.aggregate)),
             // A record is at most 256 KiB long: it has fewer changes than 16 bits count.
-            None => ((seq << 16) | (index as u64 & 0xffff), None, None),
+            None => ((seq << 16) | (index as u64 & 0xffff), None, None, None),
         };
         let Some(aggregate) = Aggregate::after(before, change)? else {
             return Ok(None);
         };
         let is_listed = aggregate.transfer().is_some_and(|transfer| transfer.sealed.is_some());
+        let listed = listed.or_else(|| is_listed.then_some(seq));
+        let arrived = match change {
+            Change::TransferRearmed { .. } => listed.and(Some(seq)),
+            _ => arrived.or(listed),
+        };
         Ok(Some(Self {
             key: change.key(),
             seq,
             birth,
-            listed: listed.or_else(|| is_listed.then_some(seq)),
+            listed,
+            arrived,
             aggregate,
         }))
     }
@@ -64,6 +73,7 @@ impl Stored {
             seq: self.seq,
             birth: self.birth,
             listed: self.listed,
+            arrived: self.arrived,
         };
         let name = keys::birth(&self.key);
         let mut bytes = Vec::with_capacity(2048);
@@ -103,6 +113,7 @@ impl Stored {
             seq: head.seq,
             birth: head.birth,
             listed: head.listed,
+            arrived: head.arrived,
             aggregate,
         })
     }
