@@ -4,7 +4,6 @@
 //! envelopes in `tampering`, links that ended in `links`, what was revoked in `revoking`, an intercepting proxy in the client's own
 //! tests of its requests.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,14 +12,13 @@ use sealpost_client::Session;
 use sealpost_client::account::Account;
 use sealpost_proto::key::{Body, RevokedKey, Statement};
 use sealpost_tests::gateway::Gateway;
-use sealpost_tests::person::{Run, finish};
+use sealpost_tests::person::{Person, Run, finish};
 use sealpost_tests::samples;
 
-use crate::support::in_process::InProcess;
+use crate::support::in_process::Clocked;
 use crate::support::inside::session_of;
-use crate::support::{DESK, PROVIDER, World, ask, delivery, files_below, found, names_in, run, send, text};
-
-use super::links::{Made, Visitor, link_of, send_link};
+use crate::support::links::{Made, Visitor, link_of, number, send_link};
+use crate::support::{DESK, PROVIDER, World, ask, delivery, files_below, names_in, run, send, text};
 
 const HOUR: u64 = 3600;
 
@@ -58,8 +56,8 @@ impl Case<'_> {
 
 /// A transfer to the provider and one by a link, with somebody to open each.
 struct Sent {
-    desk: sealpost_tests::person::Person,
-    provider: sealpost_tests::person::Person,
+    desk: Person,
+    provider: Person,
     file: PathBuf,
     transfer: String,
     made: Made,
@@ -69,13 +67,17 @@ struct Sent {
 
 impl Sent {
     fn new(world: &World, bytes: &[u8]) -> Self {
-        let (desk, provider) = (world.desk(), world.provider());
-        let file = world.file("scan.dcm", bytes);
+        let (people, file) = ((world.desk(), world.provider()), world.file("scan.dcm", bytes));
+        Self::by(people, file, world.folder.path(), world.empty("provider"), &[])
+    }
+
+    /// From the first of these people to the second.
+    fn by((desk, provider): (Person, Person), file: PathBuf, folder: &Path, target: PathBuf, options: &[&str]) -> Self {
         Self {
-            transfer: send(&desk, PROVIDER, &[&file], &[]),
-            made: send_link(&desk, &[&file], &[]),
-            visitor: Visitor::new(world, "patient"),
-            target: world.empty("provider"),
+            transfer: send(&desk, PROVIDER, &[&file], options),
+            made: send_link(&desk, &[&file], options),
+            visitor: Visitor::at(folder, "patient"),
+            target,
             desk,
             provider,
             file,
@@ -91,7 +93,7 @@ impl Sent {
     }
 
     fn get(&self) -> Run {
-        self.visitor.get(&self.made.text, &self.made.words, &self.made.pin)
+        self.visitor.open(&self.made, &self.made.words)
     }
 
     /// All three commands end in the same way.
@@ -133,13 +135,10 @@ fn a_gateway_that_is_down_or_another_one() {
     other.stop().expect("a clean end");
     world.gateway.restart().expect("the true one again");
     // Without a pin nobody vouches for a certificate that the gateway made itself.
-    let outcome = sent
-        .visitor
-        .guest
-        .run(&[&"get", &sent.made.text, &"--words-file", &"x"]);
+    let unpinned = sent.visitor.command(&[&"get", &sent.made.text], &sent.made.words, None);
     let case = Case {
         what: "no pin",
-        outcome: outcome.expect("a run"),
+        outcome: finish(unpinned, b"").expect("a run"),
         code: 4,
         says: "self-made",
         out: Some(&sent.visitor.out),
@@ -152,16 +151,7 @@ fn a_gateway_that_is_down_or_another_one() {
 fn a_certificate_that_the_computer_trusts_needs_no_pin() {
     let world = World::new();
     let sent = Sent::new(&world, b"small");
-    let words = world.file("words", sent.made.words.as_bytes());
-    let arguments: [&dyn AsRef<OsStr>; 6] = [
-        &"get",
-        &sent.made.text,
-        &"--words-file",
-        &words,
-        &"--out",
-        &sent.visitor.out,
-    ];
-    let mut command = sent.visitor.guest.command(&arguments);
+    let mut command = sent.visitor.command(&[&"get", &sent.made.text], &sent.made.words, None);
     let certificate = files_below(world.gateway.data()).into_iter().map(|(path, _)| path);
     let certificate = certificate.into_iter().find(|path| path.ends_with("certificate.pem"));
     command.env("SSL_CERT_FILE", certificate.expect("the gateway's certificate"));
@@ -172,30 +162,14 @@ fn a_certificate_that_the_computer_trusts_needs_no_pin() {
 
 #[test]
 fn a_clock_that_is_off_by_an_hour_and_a_transfer_that_has_expired() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let gateway = InProcess::start(folder.path(), 0, 0);
-    let port = gateway.port;
-    let organisation = found(&folder.path().join("data/setup-string"), folder.path());
-    let provider = organisation.member("provider", PROVIDER).expect("a member");
-    let desk = organisation.admin.clone();
-    let (file, target) = (folder.path().join("scan.dcm"), folder.path().join("target"));
-    fs::write(&file, b"small").expect("a file");
-    fs::create_dir_all(&target).expect("a folder");
-    let sent = Sent {
-        transfer: send(&desk, PROVIDER, &[&file], &["--expires", "12h"]),
-        made: send_link(&desk, &[&file], &["--expires", "12h"]),
-        visitor: Visitor::at(folder.path(), "patient"),
-        desk,
-        provider,
-        file,
-        target,
-    };
-    gateway.stop();
-    let gateway = InProcess::start(folder.path(), port, HOUR);
+    let mut world = Clocked::new();
+    let (people, file) = ((world.desk(), world.provider()), world.file("scan.dcm", b"small"));
+    let target = world.empty("target");
+    let sent = Sent::by(people, file, world.folder.path(), target, &["--expires", "12h"]);
+    world.restart_ahead(HOUR);
     sent.check_all("clock off", 13, ["The gateway's clock says"; 3]);
-    gateway.stop();
-    InProcess::start(folder.path(), port, 40 * HOUR).stop();
-    let gateway = InProcess::start(folder.path(), port, 0);
+    world.restart_ahead(40 * HOUR);
+    world.restart_ahead(0);
     for (what, outcome, out) in [
         ("receive", sent.receive(), &sent.target),
         ("get", sent.get(), &sent.visitor.out),
@@ -209,7 +183,7 @@ fn a_clock_that_is_off_by_an_hour_and_a_transfer_that_has_expired() {
         };
         case.check();
     }
-    gateway.stop();
+    world.stop();
 }
 
 #[test]
@@ -334,27 +308,15 @@ fn a_disk_that_is_full_at_the_client() {
     let world = World::new();
     let contents = samples::noise(3 << 20);
     let sent = Sent::new(&world, &contents);
-    let words = world.file("words", sent.made.words.as_bytes());
-    let get: [&dyn AsRef<OsStr>; 8] = [
-        &"get",
-        &sent.made.text,
-        &"--words-file",
-        &words,
-        &"--out",
-        &sent.visitor.out,
-        &"--pin",
-        &sent.made.pin,
-    ];
-    let receive: [&dyn AsRef<OsStr>; 4] = [&"receive", &sent.transfer, &"--into", &sent.target];
-    let send: [&dyn AsRef<OsStr>; 4] = [&"send", &"--to", &PROVIDER, &"-"];
+    let send = sent.desk.command(&[&"send", &"--to", &PROVIDER, &"-"]);
+    let receive = sent
+        .provider
+        .command(&[&"receive", &sent.transfer, &"--into", &sent.target]);
+    let get = sent.visitor.opening(&sent.made, &sent.made.words);
     let commands = [
-        ("send", sent.desk.command(&send), None),
-        ("receive", sent.provider.command(&receive), Some(sent.target.as_path())),
-        (
-            "get",
-            sent.visitor.guest.command(&get),
-            Some(sent.visitor.out.as_path()),
-        ),
+        ("send", send, None),
+        ("receive", receive, Some(sent.target.as_path())),
+        ("get", get, Some(sent.visitor.out.as_path())),
     ];
     for (what, command, out) in commands {
         let outcome = finish(with_little_room(&command), &contents).expect("a run");
@@ -371,10 +333,7 @@ fn a_disk_that_is_full_at_the_client() {
     assert_eq!(sent.receive().code, 0);
     assert_eq!(sent.get().code, 0);
     assert_eq!(fs::read(sent.target.join("scan.dcm")).expect("the file"), contents);
-    assert_eq!(
-        link_of(&sent.desk, &sent.made.transfer).pointer("/openings_used"),
-        Some(&serde_json::Value::from(1))
-    );
+    assert_eq!(number(&link_of(&sent.desk, &sent.made.transfer), "/openings_used"), 1);
 }
 
 /// Posts what a registrar's client will say one day: this person's identity counts no more.

@@ -6,30 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use sealpost_tests::person::write_private;
 use sealpost_tests::samples;
 
-use super::links::{Made, Visitor, link_of, send_link};
 use super::resuming::{LEN, records, records_in, unfinished};
+use crate::support::children::{kill_when, wait_until};
+use crate::support::links::{Linked, Visitor, link_of, number, send_link};
 use crate::support::{PROVIDER, World, ask, delivery, names_in, receive, send, text};
 
 /// Exit codes of docs/cli.md.
 const ALREADY_SAVED: i32 = 15;
+const WRONG_WORDS: i32 = 17;
 const INTERRUPTED: i32 = 130;
 
 /// Starts a command whose words to a person are kept.
 fn start(mut command: Command) -> Child {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(Stdio::piped()).spawn().expect("a client")
-}
-
-/// Waits for a moment that must come before the client's end.
-fn wait_until(child: &mut Child, is_time: impl Fn() -> bool) {
-    while !is_time() {
-        let ended = child.try_wait().expect("a process");
-        assert!(ended.is_none(), "it ended before its time: {ended:?}");
-        std::thread::yield_now();
-    }
 }
 
 /// What it says when it is stopped as by Ctrl-C.
@@ -41,33 +33,9 @@ fn stopped(child: Child) -> String {
     told
 }
 
-/// `get` as a visitor types it.
-fn get(visitor: &Visitor, made: &Made) -> Command {
-    let words = visitor.out.with_file_name("typed");
-    write_private(&words, made.words.as_bytes()).expect("a file with words");
-    let (out, pin) = (&visitor.out, &made.pin);
-    let guest = &visitor.guest;
-    guest.command(&[
-        &"get",
-        &made.text,
-        &"--words-file",
-        &words,
-        &"--out",
-        out,
-        &"--pin",
-        pin,
-    ])
-}
-
 /// Where a visitor's client keeps how far saving came.
 fn staged(visitor: &Visitor) -> PathBuf {
     visitor.guest.state().join("receiving")
-}
-
-fn openings_used(made: &Made, world: &World) -> u64 {
-    let link = link_of(&world.desk(), &made.transfer);
-    let used = link.pointer("/openings_used").and_then(serde_json::Value::as_u64);
-    used.expect("a number")
 }
 
 #[test]
@@ -150,28 +118,26 @@ fn a_seal_whose_answer_was_lost_counts_once() {
 
 #[test]
 fn a_get_that_is_stopped_fetches_nothing_again() {
-    let world = World::new();
     let bytes = samples::noise(LEN);
-    let file = world.file("study.dcm", &bytes);
-    let made = send_link(&world.desk(), &[&file], &["--openings", "1"]);
-    let visitor = Visitor::new(&world, "patient");
-    let mut getting = start(get(&visitor, &made));
-    wait_until(&mut getting, || records_in(&staged(&visitor)) >= 2);
+    let linked = Linked::new("study.dcm", &bytes, &["--openings", "1"]);
+    let Linked { made, visitor, .. } = &linked;
+    let mut getting = start(visitor.opening(made, &made.words));
+    wait_until(&mut getting, || records_in(&staged(visitor)) >= 2);
     let told = stopped(getting);
     assert!(told.contains("sealpost get"), "{told}");
     let folder = format!(".sealpost-{}", made.transfer);
     assert_eq!(visitor.saved(), [folder.as_str()], "nothing has a name yet");
     let before = visitor.out.with_file_name("before");
     fs::hard_link(visitor.out.join(folder).join("0"), &before).expect("a second name");
-    let outcome = visitor.get(&made.text, &made.words, &made.pin);
+    let outcome = linked.get();
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert_eq!(visitor.saved(), ["study.dcm"]);
     let saved = visitor.out.join("study.dcm");
     assert!(fs::read(&saved).expect("the file") == bytes, "the bytes differ");
-    let number = |path: &Path| fs::metadata(path).expect("a file").ino();
-    assert_eq!(number(&saved), number(&before), "the staged file grew and got its name");
-    assert_eq!(openings_used(&made, &world), 1);
-    assert_eq!(names_in(&staged(&visitor)), Vec::<String>::new(), "nothing is kept");
+    let inode = |path: &Path| fs::metadata(path).expect("a file").ino();
+    assert_eq!(inode(&saved), inode(&before), "the staged file grew and got its name");
+    assert_eq!(number(&linked.link(), "/openings_used"), 1);
+    assert_eq!(names_in(&staged(visitor)), Vec::<String>::new(), "nothing is kept");
 }
 
 /// Killed as soon as one file has its name.
@@ -187,7 +153,7 @@ fn a_visitor_gets_one_set_of_files_however_late_it_is_killed() {
     for round in 0..6 {
         let made = send_link(&desk, &paths, &["--openings", "1"]);
         let visitor = Visitor::new(&world, &format!("patient-{round}"));
-        let mut getting = start(get(&visitor, &made));
+        let mut getting = start(visitor.opening(&made, &made.words));
         let is_named = || visitor.saved().iter().any(|name| name.ends_with(".txt"));
         while !is_named() && getting.try_wait().expect("a process").is_none() {
             std::thread::yield_now();
@@ -199,12 +165,62 @@ fn a_visitor_gets_one_set_of_files_however_late_it_is_killed() {
             continue;
         }
         killed += 1;
-        let outcome = visitor.get(&made.text, &made.words, &made.pin);
+        let outcome = visitor.open(&made, &made.words);
         assert!([0, ALREADY_SAVED].contains(&outcome.code), "{}", outcome.stderr);
         assert_eq!(visitor.saved(), names, "round {round}");
-        assert_eq!(openings_used(&made, &world), 1, "round {round}");
-        assert_eq!(text(&link_of(&desk, &made.transfer), "/receipt"), "verified");
+        let link = link_of(&desk, &made.transfer);
+        assert_eq!(number(&link, "/openings_used"), 1, "round {round}");
+        assert_eq!(text(&link, "/receipt"), "verified");
         assert_eq!(names_in(&staged(&visitor)), Vec::<String>::new(), "nothing is kept");
     }
     assert!(killed > 0, "it was never killed in time");
+}
+
+#[test]
+fn a_get_that_is_killed_continues_the_same_opening() {
+    let contents = samples::noise(48 << 20);
+    let linked = Linked::new("study.dcm", &contents, &["--openings", "1"]);
+    let Linked { made, visitor, .. } = &linked;
+    // Staging is there as soon as the opening was made and bytes are on their way.
+    kill_when(start(visitor.opening(made, &made.words)), || {
+        !visitor.saved().is_empty()
+    });
+    assert!(
+        !visitor.saved().contains(&"study.dcm".to_owned()),
+        "no file has its name"
+    );
+    assert_eq!(visitor.begun(), 1);
+    assert_eq!(number(&linked.link(), "/openings_used"), 1);
+
+    // Other words in between do not take the place of what was begun.
+    assert_eq!(visitor.open(made, &made.wrong_words()).code, WRONG_WORDS);
+    assert_eq!(visitor.begun(), 1);
+    let outcome = linked.get();
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(visitor.saved(), ["study.dcm"]);
+    assert_eq!(fs::read(visitor.out.join("study.dcm")).expect("the file"), contents);
+    let link = linked.link();
+    assert_eq!(
+        (text(&link, "/receipt"), number(&link, "/openings_used")),
+        ("verified".to_owned(), 1)
+    );
+    assert_eq!(visitor.begun(), 0);
+}
+
+/// Words are told by the command that ends a send, also when another one began it; afterwards by none.
+#[test]
+fn a_send_that_is_killed_still_tells_its_words() {
+    let world = World::new();
+    let desk = world.desk();
+    let file = world.file("study.dcm", &samples::noise(48 << 20));
+    let sending = desk.home().join("sending");
+    let is_begun = || sending.exists() && names_in(&sending).iter().any(|name| name.ends_with(".spk"));
+    kill_when(start(desk.command(&[&"send", &"--link", &file])), is_begun);
+    let resumed = ask(&desk, &[&"resume"]);
+    let link = |what: &str| text(&resumed, &format!("/sent/0/link/{what}"));
+    let visitor = Visitor::new(&world, "patient");
+    let outcome = visitor.get(&link("text"), &link("words"), &link("pin"));
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert_eq!(visitor.saved(), ["study.dcm"]);
+    assert_eq!(names_in(&sending), Vec::<String>::new(), "nothing of it is kept");
 }

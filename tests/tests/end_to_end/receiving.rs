@@ -4,7 +4,7 @@ use std::fs;
 
 use sealpost_tests::samples;
 
-use crate::support::{PROVIDER, World, ask, delivery, names_in, receive, run, send, text};
+use crate::support::{PROVIDER, World, ask, delivery, names_in, receive, receive_kept, run, send, text};
 
 /// Exit codes of docs/cli.md.
 const OVER: i32 = 7;
@@ -81,19 +81,7 @@ fn a_kept_container_opens_without_the_gateway() {
     let file = world.file("ct.dcm", &bytes);
     let transfer = send(&desk, PROVIDER, &[&file], &["--note", "kept"]);
     let target = world.empty("provider");
-    let kept = target.join("kept.sealed");
-    ask(
-        &provider,
-        &[
-            &"receive",
-            &transfer,
-            &"--into",
-            &target,
-            &"--keep-sealed",
-            &kept,
-            &"--with-share",
-        ],
-    );
+    let (kept, _) = receive_kept(&provider, &transfer, &target);
     let seed = target.join("own-key.hex");
     ask(&provider, &[&"keys", &"export", &"--out", &seed]);
     let digits = fs::read_to_string(&seed).expect("the exported key");

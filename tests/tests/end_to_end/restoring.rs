@@ -10,11 +10,14 @@ use sealpost_tests::binaries;
 use sealpost_tests::person::Person;
 use serde_json::Value;
 
+use crate::support::links::{Made, Visitor, link_of, send_link};
 use crate::support::{PROVIDER, World, ask, delivery, names_in, receive, run, send, text};
 
 const THIRD: &str = "third@practice.example";
 const FOURTH: &str = "fourth@practice.example";
 const NOT_FOUND: i32 = 6;
+const OVER: i32 = 7;
+const REFUSED: i32 = 8;
 const GATEWAY: i32 = 14;
 
 /// Copies a folder as a backup does: all but the release shares, and not what is made anew.
@@ -32,6 +35,29 @@ fn back_up(from: &Path, to: &Path) {
             fs::copy(&path, to.join(name)).expect("a copy");
         }
     }
+}
+
+/// Stops the gateway, copies its data folder, and starts it again. Returns the copy.
+fn back_up_now(world: &mut World) -> PathBuf {
+    world.gateway.pause().expect("an end");
+    let backup = world.folder.path().join("backup");
+    back_up(world.gateway.data(), &backup);
+    world.gateway.restart().expect("a start");
+    backup
+}
+
+/// Stops the gateway and puts a backup where its data were; the ring stays.
+fn put_back(world: &mut World, backup: &Path) {
+    world.gateway.pause().expect("an end");
+    fs::remove_dir_all(world.gateway.data()).expect("a removed folder");
+    back_up(backup, world.gateway.data());
+}
+
+/// The same as on another machine, and starts it: the backup has no shares, and the ring is not in any backup.
+fn restore_elsewhere(world: &mut World, backup: &Path) {
+    put_back(world, backup);
+    fs::remove_dir_all(world.gateway.ring()).expect("a removed folder");
+    world.gateway.restart().expect("a start");
 }
 
 /// `sealpost-gateway journal repair` on the data of a world whose gateway does not run.
@@ -96,20 +122,12 @@ fn what_a_backup_brings_back_is_held_until_its_sender_rearms_it() {
     let unopened = send(&desk, PROVIDER, &[&file], &[]);
     let used = send(&desk, PROVIDER, &[&file], &["--openings", "1"]);
     let revoked = send(&desk, PROVIDER, &[&file], &[]);
-    world.gateway.pause().expect("an end");
-    let backup = world.folder.path().join("backup");
-    back_up(world.gateway.data(), &backup);
-    world.gateway.restart().expect("a start");
+    let backup = back_up_now(&mut world);
     receive(&provider, &used, &world.empty("used"));
     assert_eq!(delivery(&desk, &used), "verified");
     ask(&desk, &[&"revoke", &revoked, &"--yes"]);
 
-    // Another machine: the backup has no shares, and the ring is not in any backup.
-    world.gateway.pause().expect("an end");
-    fs::remove_dir_all(world.gateway.data()).expect("a removed folder");
-    fs::remove_dir_all(world.gateway.ring()).expect("a removed folder");
-    back_up(&backup, world.gateway.data());
-    world.gateway.restart().expect("a start");
+    restore_elsewhere(&mut world, &backup);
     assert!(world.gateway.log().contains("held=3"), "{}", world.gateway.log());
 
     let target = world.empty("provider");
@@ -139,6 +157,48 @@ fn what_a_backup_brings_back_is_held_until_its_sender_rearms_it() {
     assert_eq!(delivery(&desk, &used), "verified", "what was proven once stays proven");
 }
 
+/// The restored gateway does not know that links were burned after the backup; the sender's client does.
+#[test]
+fn a_link_that_was_burned_after_the_backup_is_burned_again_before_its_transfer_is_rearmed() {
+    let mut world = World::new();
+    let (desk, provider) = (world.desk(), world.provider());
+    let file = world.file("letter.txt", b"Dear both");
+    let shared = send_link(&desk, &[&file], &["--to", PROVIDER]);
+    let alone = send_link(&desk, &[&file], &[]);
+    let backup = back_up_now(&mut world);
+    for made in [&shared, &alone] {
+        ask(&desk, &[&"link", &"burn", &made.link, &"--yes"]);
+    }
+    restore_elsewhere(&mut world, &backup);
+    let state = |made: &Made| text(&link_of(&desk, &made.transfer), "/state");
+    assert_eq!(
+        (state(&shared), state(&alone)),
+        ("open".to_owned(), "open".to_owned()),
+        "the backup knows of no burning"
+    );
+
+    let rearmed = ask(&desk, &[&"rearm", &"--yes"]);
+    assert_eq!(text(&rearmed, "/rearmed/0/transfer"), shared.transfer);
+    assert_eq!(text(&rearmed, "/rearmed/0/state"), "available");
+    assert!(rearmed.pointer("/rearmed/1").is_none(), "{rearmed}");
+    assert_eq!(
+        text(&rearmed, "/not_needed/0"),
+        alone.transfer,
+        "it ended with its only link"
+    );
+    assert_eq!(state(&shared), "burned");
+    let visitor = Visitor::new(&world, "patient");
+    let over = visitor.open(&shared, &shared.words);
+    assert_eq!(over.code, OVER, "{}", over.stderr);
+    receive(&provider, &shared.transfer, &world.empty("provider"));
+    assert_eq!(delivery(&desk, &shared.transfer), "verified");
+    let refused = run(&desk, &[&"rearm", &alone.transfer]);
+    assert_eq!(refused.code, REFUSED, "{}", refused.stderr);
+    let held = visitor.open(&alone, &alone.words);
+    assert_eq!(held.code, GATEWAY, "nobody has its share any more: {}", held.stderr);
+    assert_eq!(visitor.saved(), Vec::<String>::new());
+}
+
 #[test]
 fn n117_a_folder_from_before_is_refused_and_repaired_only_with_its_loss_written_down() {
     let mut world = World::new();
@@ -146,16 +206,11 @@ fn n117_a_folder_from_before_is_refused_and_repaired_only_with_its_loss_written_
     let file = world.file("letter.txt", b"Dear colleague");
     let unopened = send(&desk, PROVIDER, &[&file], &[]);
     let used = send(&desk, PROVIDER, &[&file], &["--openings", "1"]);
-    world.gateway.pause().expect("an end");
-    let backup = world.folder.path().join("backup");
-    back_up(world.gateway.data(), &backup);
-    world.gateway.restart().expect("a start");
+    let backup = back_up_now(&mut world);
     receive(&provider, &used, &world.empty("used"));
     assert_eq!(delivery(&desk, &used), "verified");
     let seen = ask(&desk, &[&"audit", &"verify"]);
-    world.gateway.pause().expect("an end");
-    fs::remove_dir_all(world.gateway.data()).expect("a removed folder");
-    back_up(&backup, world.gateway.data());
+    put_back(&mut world, &backup);
 
     let refused = refusal(&mut world);
     assert!(
@@ -187,9 +242,7 @@ fn n117_a_folder_from_before_is_refused_and_repaired_only_with_its_loss_written_
     assert_eq!(verified.pointer("/restarted/seen"), seen.pointer("/size"));
 
     // The folder from before the repair does not come back either.
-    world.gateway.pause().expect("an end");
-    fs::remove_dir_all(world.gateway.data()).expect("a removed folder");
-    back_up(&backup, world.gateway.data());
+    put_back(&mut world, &backup);
     let refused = refusal(&mut world);
     assert!(refused.contains("has already gone on with"), "{refused}");
 }

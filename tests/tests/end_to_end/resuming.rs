@@ -13,6 +13,7 @@ use sealpost_tests::person::{Person, Words};
 use sealpost_tests::{binaries, samples};
 use serde_json::Value;
 
+use crate::support::children::kill_when;
 use crate::support::inside::session_of;
 use crate::support::{PROVIDER, World, ask, delivery, names_in, receive, run, send, text};
 
@@ -42,17 +43,6 @@ fn start_in(home: &Path, person: &Person, words: &Words<'_>) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("a process")
-}
-
-/// Kills it as soon as `is_time`, which must come before its end.
-fn kill_when(mut child: Child, is_time: impl Fn() -> bool) {
-    while !is_time() {
-        let ended = child.try_wait().expect("a process");
-        assert!(ended.is_none(), "it ended before it could be killed: {ended:?}");
-        std::thread::yield_now();
-    }
-    child.kill().expect("a process that runs");
-    child.wait().expect("its end");
 }
 
 /// Journals of a kind in a person's folder, with their lengths.

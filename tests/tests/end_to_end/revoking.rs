@@ -2,9 +2,8 @@
 
 use std::fs;
 
+use crate::support::links::{Linked, Visitor, send_link};
 use crate::support::{PROVIDER, World, ask, delivery, names_in, receive, run, send, text};
-
-use super::links::{Visitor, link_of, send_link};
 
 /// Exit codes of docs/cli.md.
 const NOT_FOUND: i32 = 6;
@@ -64,20 +63,13 @@ fn a_registrar_may_take_back_what_others_sent_and_others_may_not() {
 
 #[test]
 fn the_link_of_what_was_revoked_says_so_to_who_knows_the_words() {
-    let world = World::new();
-    let desk = world.desk();
-    let file = world.file("letter.txt", b"take me back");
-    let made = send_link(&desk, &[&file], &[]);
-    ask(&desk, &[&"revoke", &made.transfer, &"--yes"]);
-    let visitor = Visitor::new(&world, "patient");
-    let outcome = visitor.get(&made.text, &made.words, &made.pin);
+    let linked = Linked::letter(&[]);
+    ask(&linked.desk, &[&"revoke", &linked.made.transfer, &"--yes"]);
+    let outcome = linked.get();
     assert_eq!(outcome.code, OVER, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("withdrawn"), "{}", outcome.stderr);
-    assert_eq!(visitor.saved(), Vec::<String>::new());
-    assert_eq!(
-        link_of(&desk, &made.transfer).pointer("/receipt"),
-        Some(&serde_json::Value::Null)
-    );
+    assert_eq!(linked.visitor.saved(), Vec::<String>::new());
+    assert_eq!(linked.link().pointer("/receipt"), Some(&serde_json::Value::Null));
 }
 
 /// A restore has no shares: everything waits for its sender.
@@ -105,7 +97,7 @@ fn after_a_restore_transfers_are_held_until_their_sender_arms_them_again() {
     assert!(held.stderr.contains("sealpost rearm"), "{}", held.stderr);
     assert_eq!(delivery(&desk, &transfer), "held");
     let visitor = Visitor::new(&world, "patient");
-    let waiting = visitor.get(&made.text, &made.words, &made.pin);
+    let waiting = visitor.open(&made, &made.words);
     assert_eq!(waiting.code, GATEWAY, "{}", waiting.stderr);
 
     // Somebody else's copy of the client has no share of it.
@@ -119,7 +111,7 @@ fn after_a_restore_transfers_are_held_until_their_sender_arms_them_again() {
     assert_eq!(rearmed.pointer("/rearmed/2"), None, "only one's own");
     receive(&provider, &transfer, &target);
     assert_eq!(delivery(&desk, &transfer), "verified");
-    let outcome = visitor.get(&made.text, &made.words, &made.pin);
+    let outcome = visitor.open(&made, &made.words);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert_eq!(delivery(&provider, &others), "held");
 }

@@ -1,5 +1,6 @@
 //! What somebody finds who has the gateway's disk, ring and keys, or reads its log.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -7,14 +8,17 @@ use sealpost_client::Session;
 use sealpost_proto::sealed::Reason;
 use sealpost_sealed::{ContainerReader, FAST, OpenWith, Opener, unwrap_secret};
 use sealpost_tests::disk;
+use sealpost_tests::person::Person;
 use sealpost_tests::samples;
 use sealpost_tests::search::Needles;
 
 use crate::support::inside::{DAY_KEY, WRAPPED_SHARE, rows_and_keys, session_of, shares_on_disk};
-use crate::support::{DESK, PROVIDER, World, ask, delivery, run, send, text};
+use crate::support::links::{Made, Visitor, send_link};
+use crate::support::{DESK, PROVIDER, World, ask, delivery, receive_kept, run, send, text};
 
-/// Exit code of docs/cli.md.
+/// Exit codes of docs/cli.md.
 const OVER: i32 = 7;
+const WRONG_WORDS: i32 = 17;
 const PATIENT: &str = "Ann Example";
 const REFERENCE: &str = "SYN-000417";
 const SYSTEM: &str = "urn:oid:2.999.417";
@@ -87,24 +91,10 @@ fn the_disk_holds_nothing_of_what_was_sent_and_no_share_after_its_destruction() 
     );
 
     let target = world.empty("provider");
-    let kept = target.join("kept.sealed");
-    ask(
-        &provider,
-        &[
-            &"receive",
-            &transfer,
-            &"--into",
-            &target,
-            &"--keep-sealed",
-            &kept,
-            &"--with-share",
-        ],
-    );
+    let (_, share) = receive_kept(&provider, &transfer, &target);
     assert_eq!(delivery(&desk, &transfer), "verified");
     // A restart finishes what is due before it serves: the only opening is used, so the share is destroyed.
     world.gateway.restart().expect("a restart");
-    let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
-    let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
     assert_eq!(share.len(), 32);
     let needles = needles.contents("the share", &share).contents(WRAPPED_SHARE, &row);
     let report = needles.search(&places).expect("a search");
@@ -138,10 +128,7 @@ fn once_its_share_is_destroyed_a_transfer_opens_for_nobody() {
     world.gateway.restart().expect("a start");
 
     let target = world.empty("provider");
-    let kept = target.join("kept.sealed");
-    let keep: [&dyn AsRef<std::ffi::OsStr>; 3] = [&"--keep-sealed", &kept, &"--with-share"];
-    let receive: [&dyn AsRef<std::ffi::OsStr>; 4] = [&"receive", &transfer, &"--into", &target];
-    ask(&provider, &[&receive[..], &keep[..]].concat());
+    let (kept, share) = receive_kept(&provider, &transfer, &target);
     assert_eq!(delivery(&desk, &transfer), "verified");
     world.gateway.restart().expect("a restart");
     let again = run(
@@ -156,8 +143,6 @@ fn once_its_share_is_destroyed_a_transfer_opens_for_nobody() {
         vec![],
         "for the gateway's own code"
     );
-    let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
-    let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
     let (sender, recipient) = (session_of(&desk), session_of(&provider));
     assert_eq!(
         opens(&kept, &sender, &recipient, Some(&share)),
@@ -199,56 +184,114 @@ fn shredded(audit: &serde_json::Value) -> Vec<String> {
     of_kind.map(|event| text(event, "/event/data/cause")).collect()
 }
 
-/// N78: nothing that identifies a person, no contents and no secret in a log at its most talkative.
+/// N78: nothing that identifies a person, no contents and no secret in what the gateway keeps, in its log at its most talkative, or in
+/// what clients say beside their answers; of a link neither words nor secret.
 #[test]
 fn the_log_at_its_most_talkative_names_nobody_and_nothing() {
     let world = World::logging("trace");
-    let provider = world.provider();
+    let (desk, provider) = (world.desk(), world.provider());
     let files = samples::referral(PATIENT);
     let transfer = send_samples(&world, &files, "3");
     let target = world.empty("provider");
-    let kept = target.join("kept.sealed");
-    let received = run(
+    let (kept, share) = receive_kept(&provider, &transfer, &target);
+    let inspected = run(
         &provider,
-        &[
-            &"receive",
-            &transfer,
-            &"--into",
-            &target,
-            &"--keep-sealed",
-            &kept,
-            &"--with-share",
-        ],
+        &[&"inspect", &kept, &"--share", &target.join("kept.sealed.share")],
     );
-    assert_eq!(received.code, 0, "{}", received.stderr);
+    assert_eq!(inspected.code, 0, "{}", inspected.stderr);
+    let again = run(&provider, &[&"receive", &transfer, &"--again", &"--into", &target]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let paths: Vec<_> = files.iter().map(|file| world.file(&file.name, &file.bytes)).collect();
+    let paths: Vec<&Path> = paths.iter().map(AsRef::as_ref).collect();
+    let links = links_of_foreign_words(&world, &desk, &paths);
+    let visitor = Visitor::new(&world, "patient");
+    let (mut to_members, mut to_visitors) = (inspected.stderr + &again.stderr, String::new());
+    for made in &links {
+        to_members += &made.stderr;
+        to_visitors += &opened(&visitor, made);
+    }
     let invitation = fs::read_to_string(world.organisation.invite("late@x.example").expect("an invitation"));
     let invitation = invitation.expect("the string");
     let secret = invitation.trim().rsplit_once(";s=").expect("a secret").1;
-    let share = fs::read_to_string(target.join("kept.sealed.share")).expect("the share");
-    let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
     let passphrase = fs::read_to_string(provider.passphrase_file()).expect("a passphrase");
     let ring = fs::read(world.gateway.ring().join("ring")).expect("the ring");
     let log_key = fs::read(world.gateway.data().join("keys/log-key")).expect("the log key");
-    let needles = needles(&files)
-        .text("the sender", DESK)
-        .text("the recipient", PROVIDER)
+    let mut everywhere = needles(&files)
         .text("a passphrase", passphrase.trim())
-        .text("an enrolment secret", secret)
+        .text("an enrolment secret", secret);
+    for made in &links {
+        everywhere = everywhere.contents("a link's words", made.words.as_bytes());
+        if let Some(digits) = made.secret() {
+            let bytes = data_encoding::BASE64URL_NOPAD
+                .decode(digits.as_bytes())
+                .expect("a secret");
+            everywhere = everywhere.contents("a link's secret", &bytes).text("its text", digits);
+        }
+    }
+    let kept = everywhere.search(&[world.gateway.data(), &world.gateway.ring()]);
+    assert_eq!(kept.expect("a search").findings, vec![], "in what the gateway keeps");
+
+    let logged = everywhere
+        .text("the recipient", PROVIDER)
         .contents("the share", &share)
         .contents("the ring", &ring)
         .contents("the log key", log_key.trim_ascii());
-
+    // A visitor is told who sends: nobody else can tell them whose words they are.
+    let told = logged.find(to_visitors.as_bytes());
+    assert_eq!(told, vec![], "on a visitor's standard error:\n{to_visitors}");
+    let logged = logged.text("the sender", DESK);
     let log = world.gateway.log();
     // Libraries are kept at warnings, whatever the level: sled would tell every key and value of the views.
     assert!(
         log.lines().count() > 20 && log.contains("answered") && !log.contains(" TRACE sled"),
         "it is talkative:\n{log}"
     );
-    let found = needles.find(log.as_bytes());
-    assert_eq!(found, vec![], "in the gateway's log");
-    assert_eq!(
-        needles.find(received.stderr.as_bytes()),
-        vec![],
-        "on the client's standard error"
-    );
+    assert_eq!(logged.find(log.as_bytes()), vec![], "in the gateway's log");
+    let told = logged.find(to_members.as_bytes());
+    assert_eq!(told, vec![], "on members' standard error:\n{to_members}");
+    for (place, text) in [
+        ("the gateway's log", &log),
+        ("a client's standard error", &(to_members + &to_visitors)),
+    ] {
+        let found = links
+            .iter()
+            .flat_map(|made| made.words.split(' '))
+            .find(|word| tokens(text).contains(*word));
+        assert_eq!(found, None, "a word of a link in {place}");
+    }
+}
+
+/// What a visitor is told who first has the words in a wrong order and then opens the link.
+fn opened(visitor: &Visitor, made: &Made) -> String {
+    let wrong = visitor.open(made, &made.wrong_words());
+    assert_eq!(wrong.code, WRONG_WORDS, "{}", wrong.stderr);
+    let right = visitor.open(made, &made.words);
+    assert_eq!(right.code, 0, "{}", right.stderr);
+    wrong.stderr + &right.stderr
+}
+
+/// A link with and one without a secret, of words that stand in no message: other links, which went the same way, tell which
+/// words messages are made of.
+fn links_of_foreign_words(world: &World, desk: &Person, paths: &[&Path]) -> [Made; 2] {
+    let visitor = Visitor::new(world, "first");
+    let kinds: [&[&str]; 2] = [&[], &["--link-secret"]];
+    let mut known = String::new();
+    for options in kinds {
+        let made = send_link(desk, paths, options);
+        known += &made.stderr;
+        known += &opened(&visitor, &made);
+    }
+    known += &world.gateway.log();
+    let known = tokens(&known);
+    kinds.map(|options| {
+        let mut drawn = std::iter::repeat_with(|| send_link(desk, paths, options));
+        let is_foreign = |made: &Made| made.words.split(' ').all(|word| !known.contains(word));
+        drawn.find(is_foreign).expect("one of any number")
+    })
+}
+
+/// The words of a text, in lower case.
+fn tokens(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphabetic());
+    words.map(str::to_ascii_lowercase).collect()
 }

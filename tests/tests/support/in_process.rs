@@ -1,7 +1,7 @@
 //! The real gateway inside the test's own process, because a test can move the clock of that one.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
@@ -10,8 +10,13 @@ use sealpost_gateway::app::{self, SystemClock, SystemRandom};
 use sealpost_gateway::clock::Clock;
 use sealpost_gateway::config::Config;
 use sealpost_tests::gateway::STRANGERS;
+use sealpost_tests::organisation::Organisation;
+use sealpost_tests::person::Person;
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+
+use super::{PROVIDER, found};
 
 /// The system's clock, so many seconds ahead.
 #[derive(Debug, Clone, Copy)]
@@ -67,5 +72,65 @@ impl InProcess {
     pub(crate) fn stop(self) {
         self.stop.send(()).expect("a gateway that runs");
         self.thread.join().expect("no panic").expect("a clean end");
+    }
+}
+
+/// A world like [`super::World`] whose gateway's clock a test can put ahead.
+pub(crate) struct Clocked {
+    pub(crate) folder: TempDir,
+    pub(crate) organisation: Organisation,
+    port: u16,
+    gateway: Option<InProcess>,
+}
+
+impl Clocked {
+    /// A gateway whose clock is right, with an organisation on it.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let gateway = InProcess::start(folder.path(), 0, 0);
+        let organisation = found(&folder.path().join("data/setup-string"), folder.path());
+        Self {
+            organisation,
+            port: gateway.port,
+            gateway: Some(gateway),
+            folder,
+        }
+    }
+
+    /// The front desk, who founded the organisation.
+    pub(crate) fn desk(&self) -> Person {
+        self.organisation.admin.clone()
+    }
+
+    /// The provider, confirmed.
+    pub(crate) fn provider(&self) -> Person {
+        self.organisation.member("provider", PROVIDER).expect("a member")
+    }
+
+    /// A file with these contents.
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path
+    }
+
+    /// An empty folder.
+    pub(crate) fn empty(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        path
+    }
+
+    /// Starts the gateway again with a clock that is `seconds` ahead.
+    pub(crate) fn restart_ahead(&mut self, seconds: u64) {
+        self.stop();
+        self.gateway = Some(InProcess::start(self.folder.path(), self.port, seconds));
+    }
+
+    /// Stops the gateway, cleanly.
+    pub(crate) fn stop(&mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            gateway.stop();
+        }
     }
 }

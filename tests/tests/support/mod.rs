@@ -1,8 +1,10 @@
 //! A world for one test: a gateway of its own on a free port, an organisation on it, a folder that is removed at the end.
 
 pub(crate) mod by_hand;
+pub(crate) mod children;
 pub(crate) mod in_process;
 pub(crate) mod inside;
+pub(crate) mod links;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -101,6 +103,17 @@ pub(crate) fn send(person: &Person, to: &str, paths: &[&Path], options: &[&str])
 pub(crate) fn receive(person: &Person, transfer: &str, into: &Path) -> Value {
     let answer = ask(person, &[&"receive", &transfer, &"--into", &into]);
     answer.pointer("/received/0").expect("a received transfer").clone()
+}
+
+/// Receives a transfer into a folder, keeping it sealed with the gateway's share. Returns the container and the share.
+pub(crate) fn receive_kept(person: &Person, transfer: &str, into: &Path) -> (PathBuf, Vec<u8>) {
+    let kept = into.join("kept.sealed");
+    let receive: [&dyn AsRef<OsStr>; 4] = [&"receive", &transfer, &"--into", &into];
+    let keep: [&dyn AsRef<OsStr>; 3] = [&"--keep-sealed", &kept, &"--with-share"];
+    ask(person, &[&receive[..], &keep[..]].concat());
+    let share = std::fs::read_to_string(into.join("kept.sealed.share")).expect("the share");
+    let share = data_encoding::HEXLOWER.decode(share.trim().as_bytes()).expect("hex");
+    (kept, share)
 }
 
 /// State of a sent transfer with its first recipient.
