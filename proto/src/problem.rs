@@ -57,6 +57,10 @@ problems! {
     Disabled = "disabled", 403, "Your access was ended; ask your administrator.";
     /// The caller's role does not allow it.
     Forbidden = "forbidden", 403, "Your role does not allow this; ask your administrator.";
+    /// A service account outside of its time.
+    ServiceOver = "service_over", 403, "The time of this service account is over or has not begun; ask a registrar to give it a new one with `sealpost admin service`.";
+    /// A service account from a network that is not one of its own.
+    ServiceElsewhere = "service_elsewhere", 403, "This service account may not be used from this network address; use it from its own network, or ask a registrar to add this one with `sealpost admin service`.";
     /// Wrong words, or no such link: nobody learns which.
     LinkRefused = "link_refused", 403, "The words are not right, or there is no such link; compare both with the sender, since a link is locked after ten wrong tries.";
     /// Too many wrong tries.

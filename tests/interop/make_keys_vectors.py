@@ -190,7 +190,7 @@ requests = [
             {**seen, "content-length": "16432", "sealpost-part-root": f":{b64(sha256(b'r'))}:"}),
 ]
 
-print(json.dumps({
+document = {
     "name": "keys-v1",
     "description": "Known answers for statements and their log, receipts, enrolment and signed requests. Byte strings are "
                    "lower-case hex, texts are texts. Made by tests/interop/make_keys_vectors.py. Never edited, only added to.",
@@ -202,4 +202,7 @@ print(json.dumps({
     "gateway": gateway, "audience": h("audience", gateway.encode()).hex(), "address": address, "label": label.hex(),
     "org": org.hex(), "safety_number": safety, "statements": statements, "directory_heads": [x.hex() for x in heads],
     "checkpoint": checkpoint, "receipts": receipts, "enrolment": enrolment, "requests": requests,
-}, indent=1, ensure_ascii=False))
+}
+
+if __name__ == "__main__":
+    print(json.dumps(document, indent=1, ensure_ascii=False))

@@ -53,10 +53,13 @@ pub(crate) fn run() -> Outcome<Tally> {
         Ok(cases) => tally.add(cases),
         Err(error) => tally.note("the vectors of sealed transfers", Err(error)),
     }
-    tally.note(
-        "keys-v1.json is made again, byte for byte",
-        python.makes_the_key_vectors(),
-    );
+    for (script, vectors) in [
+        ("make_keys_vectors.py", "keys-v1.json"),
+        ("make_service_vectors.py", "service-v1.json"),
+    ] {
+        let what = format!("{vectors} is made again, byte for byte");
+        tally.note(&what, python.makes_vectors(script, vectors));
+    }
     println!("==> the opener in Python on a transfer that `sealpost` received");
     match Received::from_a_gateway() {
         Ok(received) => python.opens_what_was_received(&received, &mut tally),
@@ -130,15 +133,12 @@ impl Python {
         Ok(tally)
     }
 
-    fn makes_the_key_vectors(&self) -> Outcome {
-        let made = self.script("make_keys_vectors.py").stderr(Stdio::inherit()).output()?;
+    fn makes_vectors(&self, script: &str, vectors: &str) -> Outcome {
+        let made = self.script(script).stderr(Stdio::inherit()).output()?;
         if !made.status.success() {
-            return Err(format!("make_keys_vectors.py ended with {}", made.status).into());
+            return Err(format!("{script} ended with {}", made.status).into());
         }
-        ensure(
-            made.stdout == fs::read(self.vectors.join("keys-v1.json"))?,
-            "the bytes differ",
-        )
+        ensure(made.stdout == fs::read(self.vectors.join(vectors))?, "the bytes differ")
     }
 
     /// The promise that the specification is enough: key and share open the container, and it takes both.

@@ -290,6 +290,8 @@ pub fn chain_of(organisation: &Organisation, sender: &Label, size: u64) -> Vec<S
     let (whole, registrars) = concerned(&before, sender);
     let is_needed = |(label, s): &&About<'_>| match (s.kind, label) {
         (StatementType::Org, _) => true,
+        // No key hangs on it, and networks are nothing for a visitor to know.
+        (StatementType::Service, _) => false,
         (StatementType::Registrar, Some(label)) => whole.contains(label) || registrars.contains(label),
         (_, Some(label)) => whole.contains(label),
         (_, None) => false,

@@ -82,7 +82,7 @@ pub fn confirms(organisation: &Organisation, statements: &[SignedStatement]) -> 
     devices.find_map(|device| organisation.waiting.get(&device).copied())
 }
 
-/// Takes statements, all or none. `caller` may speak of itself, a registrar of everybody; a person who is not in the directory
+/// Takes statements, all or none. `caller` may speak of itself but not of its limits, a registrar of everybody; a person who is not in the directory
 /// yet comes in by confirming `invite`, with exactly the keys that were posted to it. Statements that the log holds already
 /// succeed without a change.
 ///
@@ -106,7 +106,9 @@ pub fn append(
     let mut effects = Effects::none();
     for signed in statements {
         let about = signed.statement().label;
-        ensure(is_registrar || about == Some(caller), ProblemKind::Forbidden)?;
+        // What limits somebody is no statement of their own, even if they come by a signed one.
+        let is_own = about == Some(caller) && signed.statement().kind() != StatementType::Service;
+        ensure(is_registrar || is_own, ProblemKind::Forbidden)?;
         // Renaming the organisation has no event yet, so it is not taken: nothing changes without a leaf.
         ensure(about.is_some(), ProblemKind::StatementRefused)?;
         check_validity(signed)?;
@@ -127,13 +129,16 @@ pub fn append(
     Ok((directory.size(), effects))
 }
 
-/// Refuses keys that would be good for longer than the format lets a transfer live: a lost device must not stay trusted.
+/// Refuses keys and accounts that would be good for longer than the format lets a transfer live: a lost device must not stay
+/// trusted.
 ///
 /// # Errors
 /// `statement_refused`.
 pub(super) fn check_validity(signed: &SignedStatement) -> Result<(), Refusal> {
-    let (Body::Member { valid, .. } | Body::Device { valid, .. }) = &signed.statement().body else {
-        return Ok(());
+    let valid = match &signed.statement().body {
+        Body::Member { valid, .. } | Body::Device { valid, .. } => valid,
+        Body::Service(limits) => &limits.valid,
+        Body::Org { .. } | Body::Registrar { .. } | Body::Revoke { .. } => return Ok(()),
     };
     let is_short = valid.not_after.saturating_sub(valid.not_before) <= MAX_VALIDITY;
     ensure(is_short, ProblemKind::StatementRefused)
@@ -209,5 +214,6 @@ pub fn event_of(kind: StatementType) -> Option<EventType> {
         StatementType::Member => Some(EventType::KeyMember),
         StatementType::Device => Some(EventType::KeyDevice),
         StatementType::Revoke => Some(EventType::KeyRevoked),
+        StatementType::Service => Some(EventType::KeyService),
     }
 }

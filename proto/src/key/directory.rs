@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::fingerprint::org_id;
 use super::note::Note;
+use super::service::{Scope, ServiceLimits};
 use super::statement::{
     Body, EncryptionPublicKey, RevokedKey, SignedStatement, Statement, StatementError, StatementType, Validity,
 };
@@ -33,6 +34,9 @@ pub enum DirectoryError {
     /// A key in it already belongs to somebody, or to nobody where it must.
     #[error("a key in the statement is not its owner's to announce")]
     Key,
+    /// A registrar would become a service account, or a service account a registrar.
+    #[error("nobody is both a registrar and a service account")]
+    Role,
 }
 
 /// A registrar's key and its standing.
@@ -91,6 +95,7 @@ pub struct Directory {
     registrars: BTreeMap<PublicKey, Registrar>,
     members: BTreeMap<Label, Member>,
     devices: BTreeMap<PublicKey, Device>,
+    services: BTreeMap<Label, ServiceLimits>,
     kids: BTreeMap<Kid, Label>,
 }
 
@@ -107,6 +112,7 @@ impl Directory {
             registrars: BTreeMap::new(),
             members: BTreeMap::new(),
             devices: BTreeMap::new(),
+            services: BTreeMap::new(),
             kids: BTreeMap::new(),
         }
     }
@@ -158,11 +164,20 @@ impl Directory {
         self.members.values().find(|member| member.identity == *identity)
     }
 
-    /// The person with this label if transfers may be sealed to them at `now` (unix seconds).
+    /// The person with this label if transfers may be sealed to them at `now` (unix seconds); a service account only if it may
+    /// receive then.
     #[must_use]
     pub fn recipient(&self, label: &Label, now: u64) -> Option<&Member> {
         let member = self.members.get(label)?;
-        (member.revoked_at.is_none() && member.valid.contains(now)).then_some(member)
+        let receives = |limits: &ServiceLimits| limits.scopes.contains(Scope::Receive) && limits.valid.contains(now);
+        let is_good = member.revoked_at.is_none() && member.valid.contains(now);
+        (is_good && self.service(label).is_none_or(receives)).then_some(member)
+    }
+
+    /// The newest limits of a service account; none for anybody else. Whoever has some may not be in the directory yet.
+    #[must_use]
+    pub fn service(&self, label: &Label) -> Option<&ServiceLimits> {
+        self.services.get(label)
     }
 
     /// Whether this label holds a registrar's key that may sign at `now`.
@@ -211,6 +226,7 @@ impl Directory {
             Body::Member { .. } => self.apply_member(signed.note(), statement)?,
             Body::Device { .. } => self.apply_device(signed.note(), statement)?,
             Body::Revoke { key, .. } => self.apply_revoke(signed.note(), statement, *key)?,
+            Body::Service(limits) => self.apply_service(signed.note(), statement, limits)?,
         }
         self.chains
             .insert((statement.label, statement.kind()), (statement.seq, signed.hash()));
@@ -254,6 +270,9 @@ impl Directory {
         signed_as(note, "or", &self.root.ok_or(DirectoryError::Signature)?)?;
         if self.is_known(key) {
             return Err(DirectoryError::Key);
+        }
+        if self.services.contains_key(&label) {
+            return Err(DirectoryError::Role);
         }
         self.registrars.insert(
             *key,
@@ -345,6 +364,22 @@ impl Directory {
             revoked_at: None,
         };
         self.devices.insert(*key, device);
+        Ok(())
+    }
+
+    /// Limits replace those before them; nothing takes them away.
+    fn apply_service(
+        &mut self,
+        note: &Note,
+        statement: &Statement,
+        limits: &ServiceLimits,
+    ) -> Result<(), DirectoryError> {
+        let label = statement.label.ok_or(DirectoryError::Chain)?;
+        self.signed_by_registrar(note, limits.valid.not_before)?;
+        if self.registrars.values().any(|registrar| registrar.label == label) {
+            return Err(DirectoryError::Role);
+        }
+        self.services.insert(label, limits.clone());
         Ok(())
     }
 

@@ -5,9 +5,12 @@
 mod directory;
 pub mod fingerprint;
 pub mod note;
+mod reading;
+pub mod service;
 mod statement;
 
 pub use directory::{Directory, DirectoryError, Member, TrustedDevice};
+pub use service::ServiceLimits;
 pub use statement::{
     Body, EncryptionPublicKey, RevokedKey, SignedStatement, Statement, StatementError, StatementType, Validity,
 };

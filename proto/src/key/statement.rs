@@ -9,13 +9,15 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::note::{Note, NoteError};
+use super::reading;
+use super::service::ServiceLimits;
 use crate::crypto::{self, XWING_PUBLIC_KEY_LEN};
-use crate::encoding::{base64, decimal, hex, unbase64_array};
+use crate::encoding::{base64, hex};
 use crate::id::{Hash, Kid, Label, OrgId, PublicKey};
-use crate::lines::{LineError, Lines};
+use crate::lines::LineError;
 
-const PREFIX: &str = "sealpost.dev/v1/";
-const XWING: &str = "647a";
+pub(super) const PREFIX: &str = "sealpost.dev/v1/";
+pub(super) const XWING: &str = "647a";
 const MAX_ORG_NAME_LEN: usize = 255;
 
 /// Why a statement was refused.
@@ -51,6 +53,8 @@ pub enum StatementType {
     Device,
     /// A key that is no longer to be believed.
     Revoke,
+    /// What a service account may do.
+    Service,
 }
 
 impl StatementType {
@@ -63,6 +67,7 @@ impl StatementType {
             Self::Member => "member",
             Self::Device => "device",
             Self::Revoke => "revoke",
+            Self::Service => "service",
         }
     }
 }
@@ -189,6 +194,8 @@ pub enum Body {
         /// When, unix seconds, as the signer says.
         time: u64,
     },
+    /// The limits of a service account.
+    Service(ServiceLimits),
 }
 
 /// A statement's text, taken apart.
@@ -216,6 +223,7 @@ impl Statement {
             Body::Member { .. } => StatementType::Member,
             Body::Device { .. } => StatementType::Device,
             Body::Revoke { .. } => StatementType::Revoke,
+            Body::Service(_) => StatementType::Service,
         }
     }
 
@@ -278,32 +286,15 @@ impl Statement {
                 let (kind, revoked) = revoked.parts();
                 format!("key {kind} {}\ntime {time}\n", key(revoked))
             }
+            Body::Service(limits) => {
+                let ServiceLimits {
+                    scopes,
+                    networks,
+                    valid,
+                } = limits;
+                format!("scopes {scopes}\nnetworks {networks}\n{}", span(valid))
+            }
         }
-    }
-
-    fn parse(text: &str) -> Result<Self, StatementError> {
-        let mut lines = Fields(Lines::new(text));
-        let kind = lines.kind()?;
-        let org = lines.value("org")?.parse().map_err(|_| StatementError::Form)?;
-        let label = match kind {
-            StatementType::Org => None,
-            _ => Some(lines.value("label")?.parse().map_err(|_| StatementError::Form)?),
-        };
-        let seq = number(lines.value("seq")?)?;
-        let prev = match seq {
-            0 => return Err(StatementError::Form),
-            1 => None,
-            _ => Some(Hash::from_bytes(bytes(lines.value("prev")?)?)),
-        };
-        let body = lines.body(kind)?;
-        lines.0.end()?;
-        Ok(Self {
-            org,
-            label,
-            seq,
-            prev,
-            body,
-        })
     }
 }
 
@@ -354,7 +345,7 @@ impl FromStr for SignedStatement {
     type Err = StatementError;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let note = Note::parse(text)?;
-        let statement = Statement::parse(note.text())?;
+        let statement = reading::parse(note.text())?;
         Ok(Self { note, statement })
     }
 }
@@ -362,7 +353,7 @@ impl FromStr for SignedStatement {
 impl TryFrom<Note> for SignedStatement {
     type Error = StatementError;
     fn try_from(note: Note) -> Result<Self, Self::Error> {
-        let statement = Statement::parse(note.text())?;
+        let statement = reading::parse(note.text())?;
         Ok(Self { note, statement })
     }
 }
@@ -373,121 +364,7 @@ impl std::fmt::Display for SignedStatement {
     }
 }
 
-/// The lines of a statement.
-struct Fields<'a>(Lines<'a>);
-
-impl<'a> Fields<'a> {
-    fn kind(&mut self) -> Result<StatementType, StatementError> {
-        match self.0.line()?.strip_prefix(PREFIX) {
-            Some("org") => Ok(StatementType::Org),
-            Some("registrar") => Ok(StatementType::Registrar),
-            Some("member") => Ok(StatementType::Member),
-            Some("device") => Ok(StatementType::Device),
-            Some("revoke") => Ok(StatementType::Revoke),
-            _ => Err(StatementError::Form),
-        }
-    }
-
-    fn value(&mut self, name: &str) -> Result<&'a str, StatementError> {
-        Ok(self.0.value(name)?)
-    }
-
-    fn key(&mut self, name: &str) -> Result<PublicKey, StatementError> {
-        public_key(self.value(name)?)
-    }
-
-    fn valid(&mut self) -> Result<Validity, StatementError> {
-        let (from, to) = self.0.pair("valid")?;
-        let valid = Validity {
-            not_before: number(from)?,
-            not_after: number(to)?,
-        };
-        if valid.not_before > valid.not_after {
-            return Err(StatementError::Form);
-        }
-        Ok(valid)
-    }
-
-    fn body(&mut self, kind: StatementType) -> Result<Body, StatementError> {
-        match kind {
-            StatementType::Org => {
-                let root = self.key("or")?;
-                let name = self.value("name")?.to_owned();
-                check_name(&name)?;
-                Ok(Body::Org { root, name })
-            }
-            StatementType::Registrar => Ok(Body::Registrar {
-                key: self.key("rk")?,
-                valid: self.valid()?,
-            }),
-            StatementType::Member => self.member(),
-            StatementType::Device => Ok(Body::Device {
-                identity: self.key("ik")?,
-                key: self.key("dk")?,
-                encryption: xwing(self.value("dek")?)?,
-                valid: self.valid()?,
-            }),
-            StatementType::Revoke => {
-                let (kind, key) = self.0.pair("key")?;
-                let key = public_key(key)?;
-                let key = match kind {
-                    "rk" => RevokedKey::Registrar(key),
-                    "ik" => RevokedKey::Identity(key),
-                    "dk" => RevokedKey::Device(key),
-                    _ => return Err(StatementError::Form),
-                };
-                Ok(Body::Revoke {
-                    key,
-                    time: number(self.value("time")?)?,
-                })
-            }
-        }
-    }
-
-    fn member(&mut self) -> Result<Body, StatementError> {
-        let identity = self.key("ik")?;
-        let ek = self
-            .value("ek")?
-            .strip_prefix(XWING)
-            .and_then(|rest| rest.strip_prefix(' '));
-        let (epoch, ek) = ek.and_then(|rest| rest.split_once(' ')).ok_or(StatementError::Form)?;
-        let epoch = number(epoch)?;
-        if epoch == 0 {
-            return Err(StatementError::Form);
-        }
-        let encryption = EncryptionPublicKey::from_bytes(bytes(ek)?)?;
-        let valid = self.valid()?;
-        let bundle = self.0.optional("bundle")?.map(number).transpose()?;
-        Ok(Body::Member {
-            identity,
-            epoch,
-            encryption,
-            valid,
-            bundle,
-        })
-    }
-}
-
-fn xwing(value: &str) -> Result<EncryptionPublicKey, StatementError> {
-    let key = value.strip_prefix(XWING).and_then(|rest| rest.strip_prefix(' '));
-    EncryptionPublicKey::from_bytes(bytes(key.ok_or(StatementError::Form)?)?)
-}
-
-fn public_key(text: &str) -> Result<PublicKey, StatementError> {
-    let key = PublicKey::from_bytes(bytes(text)?);
-    crypto::check_public_key(&key).map_err(|_| StatementError::Key)?;
-    Ok(key)
-}
-
-fn bytes<const N: usize>(text: &str) -> Result<[u8; N], StatementError> {
-    unbase64_array(text).map_err(|_| StatementError::Form)
-}
-
-fn number(text: &str) -> Result<u64, StatementError> {
-    decimal(text).map_err(|_| StatementError::Form)
-}
-
-fn check_name(name: &str) -> Result<(), StatementError> {
+pub(super) fn check_name(name: &str) -> Result<(), StatementError> {
     let is_line = !name.is_empty() && name.len() <= MAX_ORG_NAME_LEN && !name.chars().any(char::is_control);
     if is_line && name.trim() == name {
         Ok(())

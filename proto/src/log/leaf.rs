@@ -43,6 +43,9 @@ pub enum EventType {
     /// A revocation was taken.
     #[serde(rename = "key.revoked")]
     KeyRevoked,
+    /// The limits of a service account were taken.
+    #[serde(rename = "key.service")]
+    KeyService,
     /// A sender announced a transfer.
     #[serde(rename = "transfer.created")]
     TransferCreated,
