@@ -38,6 +38,7 @@ pub mod text;
 pub mod time;
 pub mod transfers;
 pub mod verify;
+pub mod wait;
 pub mod words;
 
 pub use env::Env;

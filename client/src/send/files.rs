@@ -200,6 +200,14 @@ impl InputFile {
         Ok(hasher.finish().blake3)
     }
 
+    /// Opens it and closes it again.
+    pub(super) fn check_readable(&self) -> Result<(), Error> {
+        match self.contents {
+            Contents::Path => self.open_path().map(drop),
+            Contents::Spool(..) => Ok(()),
+        }
+    }
+
     /// Opens it for one reading.
     pub(super) fn open(self) -> Result<OpenFile, Error> {
         match self.contents {

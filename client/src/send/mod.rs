@@ -4,6 +4,7 @@
 //! single request. If a file changes on the way, nothing is sealed, so nobody ever sees half a transfer. What is needed to go on after
 //! an interruption lies sealed in the client's folder from before the first byte goes up until the gateway has signed.
 
+mod batch;
 mod files;
 mod hand_over;
 mod once;
@@ -23,6 +24,7 @@ use sealpost_sealed::{
     Disclosure, FAST, ManifestDraft, Patient, Recipient, SealError, Sealer, TransferDraft, TransferSecrets,
 };
 
+pub use batch::{Done, Item, batch};
 pub use files::{Input, InputFile};
 pub use once::{MAX_ONCE_KEY, once, sent_under};
 pub use resume::{Resumed, discard, resume};
@@ -96,6 +98,34 @@ pub async fn send(session: &mut Session, draft: Draft, progress: Arc<dyn Progres
     let transfer = TransferId::from_bytes(session.env.draw());
     let taken = prepare_as(session, transfer, draft)?.run(session, &progress).await?;
     taken.check(session).await
+}
+
+/// What would be sent.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// For whom, each once.
+    pub recipients: Vec<Address>,
+    /// Bytes of all files.
+    pub total: u64,
+    /// Until when it could be opened.
+    pub expires_at: u64,
+}
+
+/// Checks all that can be checked without sending: that the files can be read, names and limits, and the recipients' keys in the
+/// directory of now. Nothing is kept, and nothing goes out.
+///
+/// # Errors
+/// What [`send`] would refuse.
+pub fn check(session: &Session, draft: Draft) -> Result<Checked, Error> {
+    for file in &draft.input.files {
+        file.check_readable()?;
+    }
+    let (sealer, _, recipients) = prepare(session, TransferId::from_bytes(session.env.draw()), draft)?;
+    Ok(Checked {
+        recipients: recipients.into_iter().map(|to| to.address).collect(),
+        total: sealer.total(),
+        expires_at: sealer.header().expires_at,
+    })
 }
 
 /// A transfer that the gateway has accepted by a verified receipt, which is kept. What the receipt says of the directory is still to

@@ -86,6 +86,12 @@ exits! {
     Declined = 16, "you answered no";
     /// Words and link do not fit, or the link is locked.
     Link = 17, "the words are not right or there is no such link, or it is locked after wrong tries";
+    /// The transfer stays as it is.
+    TimedOut = 18, "the time of --wait ran out; the transfer stays";
+    /// Nothing came from somebody who is expected.
+    Silent = 19, "`pull`: nothing has come from a sender who is expected to send";
+    /// Another program failed.
+    Command = 20, "`pull`: the command that follows a transfer failed, or is given up";
     /// Ctrl-C.
     Interrupted = 130, "interrupted; what was not finished was taken back, or is kept to be resumed";
 }
@@ -118,7 +124,9 @@ impl From<&Error> for Exit {
             Error::Declined => Self::Declined,
             Error::Interrupted => Self::Interrupted,
             Error::Words(_) => Self::Link,
-            Error::String(_) | Error::Link(_) | Error::Input(_) | Error::Busy(_) | Error::OtherUnderKey(_) => Self::Usage,
+            Error::String(_) | Error::Link(_) | Error::Input(_) | Error::Busy(_) | Error::OtherUnderKey(_) => {
+                Self::Usage
+            }
             Error::Internal(_) => Self::Internal,
         }
     }

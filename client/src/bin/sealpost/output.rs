@@ -28,15 +28,28 @@ pub(crate) struct Report {
 impl Report {
     /// A report of success; `json` must be an object.
     pub(crate) fn done(text: String, json: Value) -> Self {
-        let json = match json {
-            Value::Object(map) => map,
-            other => Map::from_iter([("value".to_owned(), other)]),
-        };
         Self {
             text,
-            json,
+            json: members(json),
             exit: Exit::Ok,
         }
+    }
+}
+
+/// The members of an object.
+pub(crate) fn members(json: Value) -> Map<String, Value> {
+    match json {
+        Value::Object(map) => map,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    }
+}
+
+/// Shows what is known so far of a command that reports piece by piece: a line for people, or one JSON document on a line of its own.
+pub(crate) fn piece(text: &str, json: Map<String, Value>, as_json: bool) {
+    if as_json {
+        write_document(&json);
+    } else {
+        write_out(text);
     }
 }
 
@@ -79,6 +92,15 @@ pub(crate) fn error_json(exit: Exit, message: &str) -> Value {
 pub(crate) fn note(text: &str) {
     // Nobody to tell is no reason to fail.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Shows something that happened while a command goes on: a line of text, on standard error if somebody should act, or an object.
+pub(crate) fn event(text: &str, members: Map<String, Value>, is_error: bool, json: bool) {
+    match (json, is_error) {
+        (true, _) => write_document(&members),
+        (false, true) => note(text),
+        (false, false) => write_out(text),
+    }
 }
 
 fn write_document(members: &Map<String, Value>) {

@@ -4,7 +4,7 @@ mod looking;
 mod org;
 mod receiving;
 mod sending;
-mod values;
+pub(crate) mod values;
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::looking::{Audit, Directory, Inspect, Keys};
 pub(crate) use self::org::{Admin, Enrol, Org, OrgInit};
 pub(crate) use self::receiving::{Get, Receive};
-pub(crate) use self::sending::{Link, Rearm, Resume, Revoke, Send, Status};
+pub(crate) use self::sending::{Link, Rearm, Resume, Revoke, Send, Status, Until};
 use crate::exit;
 
 /// Send health files sealed for named people, and receive them verified.

@@ -1,13 +1,14 @@
 //! Arguments of senders: what is sent, to whom, and what becomes of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use sealpost_proto::api::PublicLabel;
 use sealpost_proto::id::Address;
 
 use super::Limit;
-use super::values::{address, lifetime, openings, words};
+use super::values::{address, duration, lifetime, openings, words};
 use crate::purpose;
 
 #[derive(Debug, Args)]
@@ -16,7 +17,7 @@ pub(crate) struct Send {
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// A recipient's address; may be given several times
-    #[arg(long, required_unless_present_any = ["link", "link_secret"], value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, required_unless_present_any = ["link", "link_secret", "batch"], value_name = "ADDRESS", value_parser = address)]
     pub(crate) to: Vec<Address>,
     /// Make a link and words for somebody without an account; the link holds no secret
     #[arg(long)]
@@ -63,6 +64,37 @@ pub(crate) struct Send {
     /// Name of the file that the standard input becomes
     #[arg(long, default_value = "stdin.bin")]
     pub(crate) name: String,
+    /// Send it once under this key of your own, such as the number of a batch of claims: whoever runs it again with the same key, after
+    /// whatever end of the first run, does not send twice
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["link", "link_secret"])]
+    pub(crate) once: Option<String>,
+    /// Wait until it is sealed, as always, or until every recipient's device has signed that everything arrived intact
+    #[arg(long, value_name = "UNTIL", conflicts_with = "dry_run")]
+    pub(crate) wait: Option<Until>,
+    /// How long --wait waits: 30s, 5m, 1h, 2d [default: until the transfer's end]
+    #[arg(long, requires = "wait", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Check everything and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Many transfers, each a line of this file as a JSON object; `-` is the standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "paths", "to", "link", "link_secret", "note", "note_file", "subject", "subject_file", "patient", "patient_file", "purpose",
+        "expires", "openings", "label", "no_forward", "name", "once", "wait",
+    ])]
+    pub(crate) batch: Option<PathBuf>,
+    /// Begin no transfer of a batch after one that failed
+    #[arg(long, requires = "batch")]
+    pub(crate) stop_on_error: bool,
+}
+
+/// How long `send` waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// The gateway has signed for it
+    Sealed,
+    /// Every recipient's device has signed for it
+    Verified,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,12 +1,14 @@
 //! Values of arguments, from text.
 
+use std::time::Duration;
+
 use sealpost_client::words::{MAX_WORDS, MIN_WORDS};
 use sealpost_proto::id::Address;
 
 /// SHA-256 of the gateway's public key.
 pub(crate) type Pin = [u8; 32];
 
-pub(super) fn address(text: &str) -> Result<Address, String> {
+pub(crate) fn address(text: &str) -> Result<Address, String> {
     let text = text.trim();
     text.parse().map_err(|_| {
         let shown = sealpost_client::text::line(text);
@@ -31,7 +33,7 @@ pub(super) fn pin(text: &str) -> Result<Pin, String> {
         .map_err(|_| "64 of the digits 0-9 and a-f, as the sender gave them".to_owned())
 }
 
-pub(super) fn lifetime(text: &str) -> Result<u64, String> {
+pub(crate) fn lifetime(text: &str) -> Result<u64, String> {
     let parsed = sealpost_client::time::parse_lifetime(text);
     parsed.ok_or_else(|| {
         let number = text.trim_end_matches(['m', 'h', 'd', 'w']);
@@ -43,6 +45,16 @@ pub(super) fn lifetime(text: &str) -> Result<u64, String> {
             _ => "it is longer than 366 days, the most that is possible".to_owned(),
         }
     })
+}
+
+/// As [`lifetime`], and with seconds as well: `30s`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.strip_suffix('s').and_then(|digits| digits.parse::<u32>().ok());
+    match seconds {
+        Some(0) => Err("it must be more than nothing".to_owned()),
+        Some(seconds) => Ok(Duration::from_secs(seconds.into())),
+        None => lifetime(text).map(Duration::from_secs),
+    }
 }
 
 pub(super) fn words(text: &str) -> Result<u8, String> {
@@ -77,6 +89,9 @@ mod tests {
             assert!(refused.contains(rule), "{text}: {refused}");
         }
         assert_eq!(lifetime("12h"), Ok(43_200));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        assert!(duration("0s").is_err() && duration("1.5s").is_err() && duration("s").is_err());
         assert_eq!(openings("0"), Err("at least 1".to_owned()));
     }
 

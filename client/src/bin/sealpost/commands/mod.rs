@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod batch;
 mod directory;
 mod enrol;
 mod get;

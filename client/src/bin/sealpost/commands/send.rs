@@ -2,34 +2,141 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sealpost_client::link::{DEFAULT_OPENINGS, DrawnLink};
-use sealpost_client::send::{self, Draft, Input, Sent};
-use sealpost_client::{Error, platform, text, time};
+use sealpost_client::send::{self, Checked, Draft, Input, Sent};
+use sealpost_client::wait::{self, Outcome};
+use sealpost_client::{Error, Session, platform, text, time};
+use sealpost_proto::api::TransferState;
+use sealpost_proto::id::Address;
 use sealpost_proto::sealed::MAX_NOTE_LEN;
 use sealpost_sealed::Patient;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::link::ToldLink;
-use crate::cli::Send;
-use crate::context::Context;
-use crate::output::{Report, bytes, count, note};
+use super::{batch, status};
+use crate::cli::{Send, Until};
+use crate::context::{Context, People};
+use crate::exit::Exit;
+use crate::output::{Report, bytes, count, members, note};
 use crate::progress;
 use crate::secrets::asking;
 
 pub(super) async fn run(context: &Context, args: Send) -> Result<Report, Error> {
+    if let Some(file) = &args.batch {
+        return batch::run(context, file, args.stop_on_error, args.dry_run).await;
+    }
     let mut session = context.session()?;
+    let (once, wait, timeout, is_dry) = (args.once.clone(), args.wait, args.timeout, args.dry_run);
     let draft = draft(context, args)?;
+    if is_dry {
+        session.update_and_check().await?;
+        return check(&session, once.as_deref(), draft).await;
+    }
     let told = Told::of(&draft);
-    let sent = send::send(&mut session, draft, progress::bar("sending", context.json)).await?;
+    let progress = progress::bar("sending", context.json);
+    let (sent, was_sent) = match &once {
+        Some(key) => send::once(&mut session, key, draft, progress).await?,
+        None => (send::send(&mut session, draft, progress).await?, false),
+    };
     let link = match &sent.link {
         Some(link) => Some(ToldLink::new(&session, link).await?),
         None => None,
     };
-    Ok(Report::done(
-        told.text(context, &sent, link.as_ref()),
-        told.json(&sent, link.as_ref()),
-    ))
+    let mut report = Report::done(
+        told.text(context, &sent, link.as_ref(), was_sent),
+        told.json(&sent, link.as_ref(), was_sent),
+    );
+    if wait == Some(Until::Verified) {
+        waited(&mut session, &sent, timeout, &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// Waits for the receipts, and adds to the report what came of it.
+async fn waited(
+    session: &mut Session,
+    sent: &Sent,
+    timeout: Option<Duration>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    note(&format!("Sealed as {}; waiting until it is verified.", sent.transfer));
+    let waited = wait::verified(session, &sent.transfer, sent.expires_at, timeout).await?;
+    let (exit, outcome, sentence) = told_outcome(waited.outcome);
+    let people = People::load(session).await?;
+    let recipients = waited.status.iter().flat_map(|status| &status.recipients);
+    report.exit = exit;
+    report.text.push_str(&format!("\n{sentence}"));
+    for recipient in recipients.clone() {
+        let name = people.name(&recipient.label);
+        report
+            .text
+            .push_str(&format!("\n  {name:<40} {}", status::sentence(&recipient.delivery)));
+        if let Some(doubt) = &recipient.doubt {
+            report.text.push_str(&format!("\n    {}", text::line(doubt)));
+        }
+    }
+    let recipients: Vec<Value> = recipients.map(|one| status::recipient_json(one, &people)).collect();
+    let json = json!({"outcome": outcome, "recipients": recipients});
+    report.json.insert("waited".to_owned(), json);
+    Ok(())
+}
+
+fn told_outcome(outcome: Outcome) -> (Exit, &'static str, &'static str) {
+    match outcome {
+        Outcome::Verified => (Exit::Ok, "verified", "Verified by everybody."),
+        Outcome::TimedOut => (
+            Exit::TimedOut,
+            "timed_out",
+            "Not verified by everybody when the time ran out; the transfer stays.",
+        ),
+        Outcome::Rejected => (
+            Exit::NotValid,
+            "rejected",
+            "REJECTED by a recipient's device: send it again.",
+        ),
+        Outcome::Doubtful => (
+            Exit::NotValid,
+            "doubtful",
+            "What the gateway shows proves nothing: tell your administrator.",
+        ),
+        Outcome::Over(state) => {
+            let name = match state {
+                TransferState::Revoked => "revoked",
+                TransferState::Used => "used",
+                _ => "expired",
+            };
+            (Exit::Over, name, "It ended before everybody had it.")
+        }
+    }
+}
+
+/// Says what would be sent.
+async fn check(session: &Session, once: Option<&str>, draft: Draft) -> Result<Report, Error> {
+    let told = Told::of(&draft);
+    let would = would_send(session, once, draft).await?;
+    let text = match &would.before {
+        Some(sent) => format!("Nothing would be sent: it was sent as {}.", sent.transfer),
+        None => told.would_text(&would.checked),
+    };
+    Ok(Report::done(text, told.would_json(&would)))
+}
+
+/// What a dry run found.
+pub(super) struct Would {
+    pub(super) checked: Checked,
+    /// It was sent under its key.
+    pub(super) before: Option<Sent>,
+}
+
+pub(super) async fn would_send(session: &Session, once: Option<&str>, draft: Draft) -> Result<Would, Error> {
+    let (draft, before) = match once {
+        Some(key) => send::sent_under(session, key, draft).await?,
+        None => (draft, None),
+    };
+    let checked = send::check(session, draft)?;
+    Ok(Would { checked, before })
 }
 
 /// What is to be sent, which must be something.
@@ -69,7 +176,7 @@ fn draft(context: &Context, args: Send) -> Result<Draft, Error> {
 }
 
 /// What is told of the files once they are sent.
-struct Told {
+pub(super) struct Told {
     files: usize,
     openings: Option<u32>,
     renamed: Vec<(PathBuf, String)>,
@@ -77,7 +184,7 @@ struct Told {
 }
 
 impl Told {
-    fn of(draft: &Draft) -> Self {
+    pub(super) fn of(draft: &Draft) -> Self {
         let renamed = draft.input.files.iter().filter(|file| file.is_renamed());
         Self {
             files: draft.input.files.len(),
@@ -87,13 +194,67 @@ impl Told {
         }
     }
 
-    fn text(&self, context: &Context, sent: &Sent, link: Option<&ToldLink>) -> String {
+    /// Files and bytes: `2 files (3 KiB)`.
+    fn size(&self, total: u64) -> String {
+        format!("{} ({})", count(self.files, "file"), bytes(total))
+    }
+
+    /// A line about one of many.
+    pub(super) fn line(&self, sent: &Sent, was_sent: bool) -> String {
+        let how = if was_sent { "sent before" } else { "sealed" };
+        let to: Vec<String> = sent.recipients.iter().map(ToString::to_string).collect();
+        format!(
+            "{how} {}: {} for {}",
+            sent.transfer,
+            self.size(sent.total),
+            to.join(", ")
+        )
+    }
+
+    pub(super) fn would_text(&self, checked: &Checked) -> String {
+        let mut to: Vec<String> = checked.recipients.iter().map(ToString::to_string).collect();
+        if to.is_empty() {
+            to.push("whoever has link and words".to_owned());
+        }
+        let mut text = format!(
+            "Nothing was sent. All is in order: {} would be sealed for {}, until {}.",
+            self.size(checked.total),
+            to.join(", "),
+            time::local(checked.expires_at)
+        );
+        self.add_names(&mut text);
+        text
+    }
+
+    pub(super) fn would_json(&self, would: &Would) -> Value {
+        let (checked, before) = (&would.checked, would.before.as_ref());
+        let mut json = self.json_of(&checked.recipients, checked.total, checked.expires_at);
+        json.insert("transfer".to_owned(), json!(before.map(|sent| sent.transfer)));
+        json.insert("already".to_owned(), json!(before.is_some()));
+        json.insert("dry_run".to_owned(), json!(true));
+        Value::Object(json)
+    }
+
+    fn add_names(&self, text: &mut String) {
+        for (path, name) in &self.renamed {
+            text.push_str(&format!("\n  {} is called {}", shown(path), text::line(name)));
+        }
+        for path in &self.skipped {
+            text.push_str(&format!("\n  left out: {} (a link or a special file)", shown(path)));
+        }
+    }
+
+    fn text(&self, context: &Context, sent: &Sent, link: Option<&ToldLink>, was_sent: bool) -> String {
         let mut to: Vec<String> = sent.recipients.iter().map(ToString::to_string).collect();
         to.extend(link.map(|_| "whoever has link and words".to_owned()));
         let mut text = format!(
-            "Sealed and accepted: {} ({}) for {}\n  id      {}\n  expires {}{}",
-            count(self.files, "file"),
-            bytes(sent.total),
+            "{}: {} for {}\n  id      {}\n  expires {}{}",
+            if was_sent {
+                "Sent before under this key, and not again"
+            } else {
+                "Sealed and accepted"
+            },
+            self.size(sent.total),
             to.join(", "),
             sent.transfer,
             time::local(sent.expires_at),
@@ -102,12 +263,7 @@ impl Told {
                 count(n as usize, "time")
             )),
         );
-        for (path, name) in &self.renamed {
-            text.push_str(&format!("\n  {} is called {}", shown(path), text::line(name)));
-        }
-        for path in &self.skipped {
-            text.push_str(&format!("\n  left out: {} (a link or a special file)", shown(path)));
-        }
+        self.add_names(&mut text);
         if let Some(link) = link {
             text.push_str(&link.text(context, sent.expires_at));
         }
@@ -118,20 +274,26 @@ impl Told {
         text
     }
 
-    fn json(&self, sent: &Sent, link: Option<&ToldLink>) -> Value {
+    pub(super) fn json(&self, sent: &Sent, link: Option<&ToldLink>, was_sent: bool) -> Value {
+        let mut json = self.json_of(&sent.recipients, sent.total, sent.expires_at);
+        json.insert("transfer".to_owned(), json!(sent.transfer));
+        json.insert("hh".to_owned(), json!(sent.hh));
+        json.insert("link".to_owned(), json!(link.map(ToldLink::json)));
+        json.insert("already".to_owned(), json!(was_sent));
+        Value::Object(json)
+    }
+
+    fn json_of(&self, recipients: &[Address], total: u64, expires_at: u64) -> Map<String, Value> {
         let renamed = self.renamed.iter();
-        json!({
-            "transfer": sent.transfer,
-            "hh": sent.hh,
-            "recipients": sent.recipients,
+        members(json!({
+            "recipients": recipients,
             "files": self.files,
-            "bytes": sent.total,
-            "expires_at": sent.expires_at,
+            "bytes": total,
+            "expires_at": expires_at,
             "openings": self.openings,
-            "link": link.map(ToldLink::json),
             "renamed": renamed.map(|(path, name)| json!({"path": path, "name": name})).collect::<Vec<_>>(),
             "left_out": self.skipped,
-        })
+        }))
     }
 }
 
@@ -184,7 +346,7 @@ fn patients(args: &Send) -> Result<Vec<Patient>, Error> {
 }
 
 /// `system|value`, or a value alone: then the system is empty, which stands for the sender's own numbering.
-fn patient(reference: &str) -> Patient {
+pub(super) fn patient(reference: &str) -> Patient {
     let (system, value) = reference.split_once('|').unwrap_or(("", reference));
     Patient {
         system: system.to_owned(),

@@ -185,7 +185,7 @@ fn abbreviated(names: &[String]) -> String {
     }
 }
 
-fn sentence(delivery: &Delivery) -> String {
+pub(super) fn sentence(delivery: &Delivery) -> String {
     match delivery {
         Delivery::Sealed => "sealed, not opened yet".to_owned(),
         Delivery::Opened { at: Some(at) } => format!("opened {}, not verified yet", time::local(*at)),
@@ -210,7 +210,7 @@ fn over(state: TransferState) -> &'static str {
     }
 }
 
-fn recipient_json(recipient: &RecipientStatus, people: &People) -> Value {
+pub(super) fn recipient_json(recipient: &RecipientStatus, people: &People) -> Value {
     let (state, at, reason) = match recipient.delivery {
         Delivery::Sealed => ("sealed", None, None),
         Delivery::Opened { at } => ("opened", at, None),
