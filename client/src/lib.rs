@@ -27,6 +27,7 @@ pub mod log;
 pub mod names;
 pub mod platform;
 pub mod progress;
+pub mod pull;
 pub mod rearm;
 pub mod receive;
 pub mod records;

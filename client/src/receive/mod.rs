@@ -4,6 +4,7 @@
 //! counted; what was verified by then stays in staging and is not fetched again. A transfer that fails a check leaves nothing behind
 //! but a *rejected* receipt.
 
+mod again;
 mod download;
 mod fetch;
 mod keep;
@@ -30,7 +31,7 @@ pub use keep::{KeepSealed, write_digits};
 pub(crate) use receipts::Receiver;
 pub use receipts::{deliver_receipt, deliver_receipts};
 pub use resume::{discard, resume};
-pub(crate) use resume::{expire, is_over};
+pub(crate) use resume::{expire, forget_finished, is_over};
 pub(crate) use visit::{Visiting, is_staged, remove_unopened};
 
 use crate::error::Error;
@@ -97,17 +98,51 @@ pub async fn receive(
     options: &Options,
     progress: Arc<dyn Progress>,
 ) -> Result<Received, Error> {
-    attempt(session, summary, options, false, progress).await
+    receive_noting(session, summary, options, &|_| Ok(()), progress).await
 }
 
-/// One try. A resumed one makes no other opening than the one that was interrupted.
+/// What a caller writes down of a transfer whose files are in place, before this client counts it as received.
+pub(crate) type Note<'a> = &'a (dyn Fn(&Received) -> Result<(), Error> + Sync);
+
+/// As [`receive`]; `note` is called when the files are in place, before that is recorded: after a crash between the two it is called
+/// again, so whatever it wrote down is there for every transfer that counts as received.
+pub(crate) async fn receive_noting(
+    session: &Session,
+    summary: &TransferSummary,
+    options: &Options,
+    note: Note<'_>,
+    progress: Arc<dyn Progress>,
+) -> Result<Received, Error> {
+    attempt(
+        session,
+        summary,
+        options,
+        Try {
+            is_resumed: false,
+            note,
+        },
+        progress,
+    )
+    .await
+}
+
+/// Of which kind a try is.
+#[derive(Clone, Copy)]
+struct Try<'a> {
+    /// It makes no other opening than the one that was interrupted.
+    is_resumed: bool,
+    note: Note<'a>,
+}
+
+/// One try.
 async fn attempt(
     session: &Session,
     summary: &TransferSummary,
     options: &Options,
-    is_resumed: bool,
+    kind: Try<'_>,
     progress: Arc<dyn Progress>,
 ) -> Result<Received, Error> {
+    let is_resumed = kind.is_resumed;
     let (header, seal) = verify::pieces(summary)?;
     if header.sender_identity.is_none() {
         return Err(Error::Anonymous);
@@ -121,6 +156,9 @@ async fn attempt(
     if let Some(keep) = &options.keep_sealed {
         keep.check_free()?;
     }
+    if !is_resumed {
+        forget_finished(session, &hh)?;
+    }
     let (receiving, staged) = resume::state_for(session, &header, options, earlier.as_ref())?;
     let attempt = Attempt {
         session,
@@ -128,9 +166,10 @@ async fn attempt(
         header,
         seal,
         record: resume::opened(&receiving.head),
+        note: kind.note,
     };
     if let Some(placing) = &staged.placing
-        && let Some(paths) = resume::place_again(&receiving.head, placing)?
+        && let Some(paths) = again::place_again(&receiving.head, placing)?
     {
         let accepted = verify::accepted(&summary.receipt, &session.account.at, &seal, &session.mirror)?;
         let received = attempt.received(&placing.manifest, accepted, paths, seal.body.payload_len);
@@ -146,6 +185,7 @@ struct Attempt<'a> {
     header: Header,
     seal: Seal,
     record: ReceivedRecord,
+    note: Note<'a>,
 }
 
 impl Attempt<'_> {
@@ -273,8 +313,9 @@ impl Attempt<'_> {
         }
     }
 
-    /// The files are in place.
+    /// The files are in place: whoever receives unattended writes that down first, so that no crash hides it.
     async fn finish(self, mut received: Received, receiving: Receiving) -> Result<Received, Error> {
+        (self.note)(&received)?;
         resume::placed(self.session, receiving)?;
         received.is_receipted = deliver_receipt(self.session, self.summary).await.is_ok();
         Ok(received)

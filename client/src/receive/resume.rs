@@ -1,16 +1,16 @@
 //! The state of a receive around one try at it: found or made before the gateway is asked, and ended when the files are in place, when
 //! the transfer is refused, or when it is thrown away.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use sealpost_proto::id::{Hash, OpeningId};
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::Header;
 
-use super::staging::{self, Staging};
-use super::state::{self, Placing, Receiving, ReceivingHead, Staged};
-use super::{Options, Received};
+use super::again::{is_begun, place_again};
+use super::staging;
+use super::state::{self, Receiving, ReceivingHead, Staged};
+use super::{Options, Received, Try};
 use crate::api::ApiError;
 use crate::error::Error;
 use crate::progress::Progress;
@@ -37,7 +37,11 @@ pub async fn resume(session: &Session, hh: &Hash, progress: Arc<dyn Progress>) -
     if Hash::from_bytes(header.hash()) != head.hh {
         return Err(sealpost_proto::sealed::Reason::Seal.into());
     }
-    super::attempt(session, &summary, &head.options()?, true, progress).await
+    let kind = Try {
+        is_resumed: true,
+        note: &|_| Ok(()),
+    };
+    super::attempt(session, &summary, &head.options()?, kind, progress).await
 }
 
 /// Throws away what is staged of an unfinished receive. Its opening is remembered, so that receiving it again within 24 hours is not
@@ -64,9 +68,8 @@ pub(crate) fn expire(session: &Session, hh: &Hash) -> Result<(), Error> {
         Some((Found::Busy(head), _)) => return Err(Error::Busy(head.transfer)),
         None => return Err(Error::NotFound("No such transfer is unfinished here.".to_owned())),
     };
-    let target = receiving.head.target()?;
-    let is_begun = |placing: &&Placing| staging::is_any_placed(&target, &placing.manifest.files, &placing.names);
-    if let Some(placing) = staged.placing.as_deref().filter(is_begun)
+    if let Some(placing) = staged.placing.as_deref()
+        && is_begun(&receiving.head, placing)?
         && place_again(&receiving.head, placing)?.is_some()
     {
         return placed(session, receiving);
@@ -152,14 +155,21 @@ pub(super) fn opened(head: &ReceivingHead) -> ReceivedRecord {
     }
 }
 
-/// Where the files are when nothing was left but giving them their names; now they all have them. None if something is missing.
-pub(super) fn place_again(head: &ReceivingHead, placing: &Placing) -> Result<Option<Vec<PathBuf>>, Error> {
-    let staging = Staging::create(&head.target()?, &head.transfer, true)?;
-    let files = &placing.manifest.files;
-    if !staging.is_complete(files, &placing.names) {
-        return Ok(None);
+/// Ends the state of a receive that a crash left behind after its files had been recorded as received.
+pub(crate) fn forget_finished(session: &Session, hh: &Hash) -> Result<(), Error> {
+    let Some(record) = ReceivedRecord::get(&session.state, hh)?.filter(ReceivedRecord::is_received) else {
+        return Ok(());
+    };
+    match state::open(&session.state, &hh.to_string())? {
+        Some((Found::Free(receiving), _)) if receiving.head.opening == record.opening => {
+            if let Ok(target) = receiving.head.target() {
+                // Where the folder is gone, so is what was staged in it.
+                staging::remove(&target, &receiving.head.transfer)?;
+            }
+            receiving.remove().map(drop)
+        }
+        _ => Ok(()),
     }
-    staging.place(files, &placing.names).map(Some)
 }
 
 /// A gateway that went away in the middle leaves what can be resumed.

@@ -183,15 +183,6 @@ impl Staging {
         numbered.find(is_free).unwrap_or(name)
     }
 
-    /// Whether every file is verified in staging or has its name, so that nothing is left but placing.
-    pub(super) fn is_complete(&self, files: &[FileEntry], names: &[String]) -> bool {
-        let mut pairs = files.iter().zip(names).enumerate();
-        files.len() == names.len()
-            && pairs.all(|(number, (entry, name))| {
-                is_file(&self.path(number), entry) || is_file(&self.target.join(name), entry)
-            })
-    }
-
     /// Gives every file its name, as far as it does not have it. Then the folder is of no use any more.
     pub(super) fn place(mut self, files: &[FileEntry], names: &[String]) -> Result<Vec<PathBuf>, Error> {
         let mut placed = Vec::with_capacity(files.len());
@@ -263,7 +254,7 @@ impl Drop for Staging {
 
 const LOCK: &str = "lock";
 
-fn folder_of(target: &Path, transfer: &TransferId) -> PathBuf {
+pub(super) fn folder_of(target: &Path, transfer: &TransferId) -> PathBuf {
     target.join(format!(".sealpost-{transfer}"))
 }
 
@@ -273,12 +264,6 @@ pub(super) fn remove(target: &Path, transfer: &TransferId) -> Result<(), Error> 
         drop(Staging::create(target, transfer, false)?);
     }
     Ok(())
-}
-
-/// Whether one of these files has its name already.
-pub(super) fn is_any_placed(target: &Path, files: &[FileEntry], names: &[String]) -> bool {
-    let mut pairs = files.iter().zip(names);
-    pairs.any(|(entry, name)| is_file(&target.join(name), entry))
 }
 
 /// Whether a regular file is the sender's: its length and its digests.

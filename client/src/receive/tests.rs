@@ -163,6 +163,7 @@ impl Sealed {
             header,
             seal,
             record,
+            note: &|_| Ok(()),
         };
         attempt
             .open_envelope(&self.opened, &self.manifest_box)

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use sealpost_proto::id::{Hash, OpeningId, TransferId};
 use sealpost_sealed::Opener;
 
+use super::again::place_again;
 use super::fetch::{self, Place, Resumable};
-use super::resume::place_again;
 use super::state::{self, RECEIVING, Receiving, ReceivingHead, Staged};
 use super::{Options, staging};
 use crate::api::Api;

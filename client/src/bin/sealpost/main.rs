@@ -8,6 +8,7 @@ mod output;
 mod progress;
 mod purpose;
 mod secrets;
+mod service;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 mod looking;
 mod org;
+mod pull;
 mod receiving;
 mod sending;
 pub(crate) mod values;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::looking::{Audit, Directory, Inspect, Keys};
 pub(crate) use self::org::{Admin, Enrol, Org, OrgInit};
+pub(crate) use self::pull::Pull;
 pub(crate) use self::receiving::{Get, Receive};
 pub(crate) use self::sending::{Link, Rearm, Resume, Revoke, Send, Status, Until};
 use crate::exit;
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Inbox(Limit),
     /// Receive transfers, verified, into a folder
     Receive(Receive),
+    /// Receive unattended, into folders by sender: all that waits, or with --watch for ever
+    Pull(Box<Pull>),
     /// Open a link that somebody sent you; you need no account
     Get(Get),
     /// Your own links: list them, re-arm one that is locked, burn one

@@ -11,6 +11,7 @@ mod inspect;
 mod keys;
 mod link;
 mod org;
+mod pull;
 mod rearm;
 mod receive;
 mod resume;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Report, E
         Command::Send(args) => send::run(context, *args).await,
         Command::Inbox(args) => inbox::run(context, &args).await,
         Command::Receive(args) => receive::run(context, args).await,
+        Command::Pull(args) => pull::run(context, *args).await,
         Command::Get(args) => get::run(context, &args).await,
         Command::Link(args) => link::run(context, &args).await,
         Command::Revoke(args) => revoke::run(context, &args).await,

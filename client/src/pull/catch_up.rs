@@ -1,0 +1,208 @@
+//! Pulling what waits in the inbox, and what was told of one by one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sealpost_proto::api::{TransferState, TransferSummary};
+use sealpost_proto::id::{Hash, Label, TransferId};
+use sealpost_proto::sealed::Header;
+
+use super::event::Event;
+use super::job::Job;
+use super::{Puller, folders, watch};
+use crate::api::ApiError;
+use crate::error::Error;
+use crate::receive::state::{RECEIVING, ReceivingHead};
+use crate::receive::{self, Options};
+use crate::resume::begun::Begun;
+use crate::resume::patience::persist;
+use crate::transfers::List;
+use crate::verify;
+
+/// Few enough that a page of transfers to many recipients fits into one answer.
+const PAGE: usize = 50;
+
+impl Puller {
+    /// Pulls everything behind the cursor.
+    ///
+    /// # Errors
+    /// When the gateway is away or cannot be trusted; what fails for one transfer alone is told, and tried again if that can help.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Error> {
+        loop {
+            let after = self.cursor.seen();
+            let (api, presence) = (Arc::clone(&self.session.api), Arc::clone(&self.presence));
+            let page = persist(&*presence, || api.inbox_after(after, PAGE)).await?.transfers;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let positions: Option<Vec<u64>> = page.iter().map(|summary| summary.position).collect();
+            let Some(positions) = positions else {
+                return self.catch_up_without_positions().await;
+            };
+            let is_rising = std::iter::once(&after)
+                .chain(&positions)
+                .is_sorted_by(|one, next| one < next);
+            if !is_rising || page.len() > PAGE {
+                return Err(ApiError::Answer("its pages are not in order").into());
+            }
+            self.know_senders(&page).await?;
+            for (position, summary) in positions.into_iter().zip(&page) {
+                self.take(position, summary).await?;
+            }
+            self.cursor.keep(&self.session)?;
+        }
+    }
+
+    /// Of a gateway that gives none: everything is looked at each time.
+    async fn catch_up_without_positions(&mut self) -> Result<(), Error> {
+        let mut all = List::In.list(&self.session.api, usize::MAX).await?;
+        all.reverse();
+        self.know_senders(&all).await?;
+        for summary in &all {
+            match self.pull_one(summary).await {
+                Err(error) if watch::is_away(&error) || watch::is_fatal(&error) => return Err(error),
+                Err(error) => self.tell_failed(&summary.transfer, &error),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Pulls what a feed has told of.
+    pub(super) async fn take_told(&mut self, position: u64, transfer: &TransferId) -> Result<(), Error> {
+        if position <= self.cursor.seen() {
+            return Ok(());
+        }
+        let (api, presence) = (Arc::clone(&self.session.api), Arc::clone(&self.presence));
+        match persist(&*presence, || api.transfer(transfer)).await {
+            Ok(summary) => {
+                self.know_senders(std::slice::from_ref(&summary)).await?;
+                self.take(position, &summary).await?;
+            }
+            // Withdrawn meanwhile.
+            Err(error) if receive::is_over(&error) => self.cursor.seen_to(position),
+            Err(error) => return Err(error.into()),
+        }
+        self.cursor.keep(&self.session)
+    }
+
+    /// Tries again what failed before and is due.
+    pub(super) async fn retry_due(&mut self) -> Result<(), Error> {
+        for (position, transfer) in self.cursor.due() {
+            match self.session.api.transfer(&transfer).await {
+                Ok(summary) => {
+                    self.know_senders(std::slice::from_ref(&summary)).await?;
+                    self.take(position, &summary).await?;
+                }
+                Err(error) if receive::is_over(&error) => self.cursor.settled(position),
+                Err(error) => return Err(error.into()),
+            }
+            self.cursor.keep(&self.session)?;
+        }
+        Ok(())
+    }
+
+    /// After this the mirror holds every directory that an honest receipt in the list names, and the addresses of its senders.
+    async fn know_senders(&mut self, list: &[TransferSummary]) -> Result<(), Error> {
+        self.session.update().await?;
+        let is_known = |summary: &TransferSummary| {
+            let sender = verify::pieces(summary)
+                .ok()
+                .and_then(|(header, _)| self.sender_of(&header));
+            sender.is_none_or(|label| self.people.contains_key(&label))
+        };
+        if list.iter().all(is_known) {
+            return Ok(());
+        }
+        self.refresh().await
+    }
+
+    fn sender_of(&self, header: &Header) -> Option<Label> {
+        let directory = self.session.mirror.directory();
+        let sender = header.sender_identity?;
+        directory.member_by_identity(&sender).map(|member| member.label)
+    }
+
+    /// Pulls one, and moves the cursor past it; what failed and can succeed later stays behind, and is tried again.
+    async fn take(&mut self, position: u64, summary: &TransferSummary) -> Result<(), Error> {
+        match self.pull_one(summary).await {
+            Ok(()) => self.cursor.settled(position),
+            Err(error) if watch::is_away(&error) || watch::is_fatal(&error) => return Err(error),
+            Err(error) => {
+                self.tell_failed(&summary.transfer, &error);
+                if is_final(&error) {
+                    self.cursor.settled(position);
+                } else {
+                    self.cursor.failed(position, summary.transfer);
+                }
+            }
+        }
+        self.cursor.seen_to(position);
+        Ok(())
+    }
+
+    fn tell_failed(&mut self, transfer: &TransferId, error: &Error) {
+        self.outcome.failed += 1;
+        self.outcome.note(error);
+        self.tell(&Event::failed(transfer, is_final(error), &error.to_string()));
+    }
+
+    /// Receives one transfer, if it is to be pulled and was not yet, and hands it on.
+    async fn pull_one(&mut self, summary: &TransferSummary) -> Result<(), Error> {
+        let (header, _) = verify::pieces(summary)?;
+        let hh = Hash::from_bytes(header.hash());
+        if receive::is_received(&self.session, &hh)? {
+            return receive::forget_finished(&self.session, &hh);
+        }
+        let sender = self.sender_of(&header);
+        let is_wanted = self.from.is_empty() || sender.is_some_and(|label| self.from.contains(&label));
+        let is_open = summary.state == TransferState::Available && header.sender_identity.is_some();
+        if !is_wanted || !is_open {
+            return Ok(());
+        }
+        let options = self.options_for(&hh, sender.as_ref())?;
+        let address = sender.and_then(|label| self.people.get(&label).cloned());
+        let (session, folder) = (&self.session, &options.target);
+        let note = |received: &receive::Received| {
+            Job::new(received, hh, address.clone(), folder, session.env.now())?.put(session)
+        };
+        let progress = Arc::clone(&self.presence);
+        let received = receive::receive_noting(session, summary, &options, &note, progress).await;
+        let received = match received {
+            Err(Error::AlreadyReceived(_)) => return Ok(()),
+            received => received?,
+        };
+        self.outcome.received += 1;
+        if let Some(label) = &received.sender {
+            self.silence.heard(&self.session, label)?;
+        }
+        match Job::get(&self.session, &hh)? {
+            Some(job) => self.run_job(job).await,
+            None => Ok(()),
+        }
+    }
+
+    /// How to receive it: as it was begun, if it was, so that what is half in place is not put elsewhere.
+    fn options_for(&self, hh: &Hash, sender: Option<&Label>) -> Result<Options, Error> {
+        let head = Begun::<ReceivingHead>::head(&self.session.state, RECEIVING, &hh.to_string())?;
+        if let Some(head) = head {
+            return head.options();
+        }
+        let target: PathBuf = self.folder_of(sender);
+        folders::make(&target)?;
+        Ok(Options {
+            target,
+            again: false,
+            keep_sealed: None,
+        })
+    }
+}
+
+/// Whether another try cannot help.
+fn is_final(error: &Error) -> bool {
+    match error {
+        Error::Rejected(_) | Error::Anonymous => true,
+        Error::Api(error) => receive::is_over(error),
+        _ => false,
+    }
+}
