@@ -1,6 +1,11 @@
-//! What the benches measure on: one sealed transfer of a single file, made as a client makes it.
+//! What the benches measure on: one sealed transfer of a single file, made as a client makes it; and ledgers with many.
 //!
-//! `cargo bench --package sealpost-benches` runs them; `cargo xtask check` only builds them.
+//! `cargo bench --package sealpost-benches` runs the benches; `cargo xtask check` only builds them. The programs of this package
+//! are run by `cargo xtask bench`.
+
+pub mod clinic;
+pub mod home;
+pub mod waits;
 
 use std::error::Error;
 
