@@ -17,7 +17,8 @@ use super::in_flight::InFlight;
 use super::nonces::Nonces;
 use super::policy::permits;
 use super::rates::{Buckets, Cost, Rate};
-use super::{AccessError, Action, Grant, Head, Role, head};
+use super::standing::{Standing, check_limits};
+use super::{AccessError, Action, Grant, Head, Peer, Role, head};
 use crate::clock::Clock;
 use crate::domain::{Change, Effects, Key, KeyedRequest, Opener, Organisation, Requester, Stamp, object};
 use crate::store::ledger::{Ledger, transact};
@@ -107,7 +108,7 @@ struct Verified {
 
 /// Where a request came from, as leaves say it.
 struct Caller<'a> {
-    peer: Option<String>,
+    peer: Option<Peer>,
     req_id: &'a str,
 }
 
@@ -134,7 +135,7 @@ impl Gatekeeper {
         &self,
         head: &Head<'_>,
         action: Action,
-        peer: Option<String>,
+        peer: Option<Peer>,
         req_id: &str,
     ) -> Result<Admitted, AccessError> {
         let now = self.now();
@@ -157,7 +158,7 @@ impl Gatekeeper {
         &self,
         head: &Head<'_>,
         transfer: &TransferId,
-        peer: Option<String>,
+        peer: Option<Peer>,
         req_id: &str,
     ) -> Result<Admitted, AccessError> {
         let now = self.now();
@@ -173,6 +174,25 @@ impl Gatekeeper {
             Err(refused) => return Err(refused.into()),
         };
         self.admitted(grant, head)
+    }
+
+    /// Whether a grant that was given to a device of the directory would be given again now, for an answer that goes on for long:
+    /// whoever was revoked or narrowed meanwhile hears no more.
+    ///
+    /// # Errors
+    /// As [`Gatekeeper::admit`], by what the directory and the policy say now.
+    pub async fn renew(&self, grant: &Grant) -> Result<(), AccessError> {
+        let now = self.now();
+        let organisation = self.views.organisation().await.map_err(AccessError::Store)?;
+        let device = recognise(&organisation, &grant.device, now)?;
+        check_limits(&organisation, &device.label, grant.peer, now)?;
+        let is_same = grant.member.is_some_and(|member| member.label == device.label);
+        let standing = Standing::of(&organisation, &device.label, now);
+        if is_same && standing.may(grant.action) {
+            Ok(())
+        } else {
+            Err(ProblemKind::Forbidden.into())
+        }
     }
 
     async fn member(
@@ -192,15 +212,16 @@ impl Gatekeeper {
         let actor = (ActorKind::Member, device.label.to_string());
         let grant = Grant {
             member: Some(device),
-            is_registrar: organisation.is_registrar(&device.label, now),
-            is_auditor: organisation.is_auditor(&device.label),
+            standing: Standing::of(organisation, &device.label, now),
             ..Self::stranger(verified, action, actor, from)
         };
-        if !may(&grant, action) {
-            self.write_down(&grant, &device).await?;
-            return Err(ProblemKind::Forbidden.into());
-        }
-        Ok(grant)
+        let refusal = match check_limits(organisation, &device.label, grant.peer, now) {
+            Err(reason) => reason,
+            Ok(()) if !grant.standing.may(action) => ProblemKind::Forbidden,
+            Ok(()) => return Ok(grant),
+        };
+        self.write_down(&grant, &device, refusal).await?;
+        Err(refusal.into())
     }
 
     /// A visitor whose key has an opening of this transfer.
@@ -229,7 +250,7 @@ impl Gatekeeper {
         &self,
         head: &Head<'_>,
         action: Action,
-        peer: Option<String>,
+        peer: Option<Peer>,
         req_id: &str,
     ) -> Result<Admitted, AccessError> {
         let kind = match action {
@@ -255,15 +276,15 @@ impl Gatekeeper {
             device,
             member: None,
             link: None,
-            is_registrar: false,
-            is_auditor: false,
+            standing: Standing::default(),
+            peer: from.peer,
             requester: Requester {
                 actor: Actor {
                     kind,
                     id,
                     dk: Some(device),
                 },
-                peer: from.peer,
+                peer: from.peer.map(|peer| peer.truncated()),
                 req_id: Some(from.req_id.to_owned()),
             },
             signature_base: verified.base,
@@ -389,14 +410,12 @@ impl Gatekeeper {
         }
     }
 
-    async fn write_down(&self, grant: &Grant, device: &TrustedDevice) -> Result<(), AccessError> {
+    async fn write_down(&self, grant: &Grant, device: &TrustedDevice, reason: ProblemKind) -> Result<(), AccessError> {
         let Some(event) = grant.action.event() else {
             return Ok(());
         };
         let object = object::person(&device.label);
-        let leaf = grant
-            .requester
-            .was_refused(event, object, ProblemKind::Forbidden.into());
+        let leaf = grant.requester.was_refused(event, object, reason.into());
         let decide = move |_: &_, _| {
             let leaves = vec![leaf.clone()];
             (
@@ -427,10 +446,4 @@ pub(super) fn recognise(organisation: &Organisation, key: &PublicKey, now: u64) 
             ProblemKind::Unauthenticated
         }
     })
-}
-
-fn may(grant: &Grant, action: Action) -> bool {
-    permits(Role::Member, action)
-        || grant.is_registrar && permits(Role::Registrar, action)
-        || grant.is_auditor && permits(Role::Auditor, action)
 }

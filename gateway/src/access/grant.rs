@@ -6,8 +6,9 @@ use sealpost_proto::id::{Hash, PublicKey};
 use sealpost_proto::key::TrustedDevice;
 use sealpost_proto::problem::ProblemKind;
 
-use super::Action;
 use super::in_flight::Place;
+use super::standing::Standing;
+use super::{Action, Peer, Role};
 use crate::domain::{KeyedRequest, Opener, Refusal, Requester};
 
 /// A caller who was recognised and may do what is asked. Unforgeable: its fields are private to this room.
@@ -17,8 +18,8 @@ pub struct Grant {
     pub(super) device: PublicKey,
     pub(super) member: Option<TrustedDevice>,
     pub(super) link: Option<Hash>,
-    pub(super) is_registrar: bool,
-    pub(super) is_auditor: bool,
+    pub(super) standing: Standing,
+    pub(super) peer: Option<Peer>,
     pub(super) requester: Requester,
     pub(super) signature_base: String,
     pub(super) keyed: Option<Keyed>,
@@ -40,6 +41,18 @@ impl Grant {
     /// `forbidden`.
     pub fn for_action(&self, action: Action) -> Result<(), Refusal> {
         if self.action == action {
+            Ok(())
+        } else {
+            Err(ProblemKind::Forbidden.into())
+        }
+    }
+
+    /// Refuses a caller who may not also do this other thing, which what was granted turned out to need.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn also(&self, action: Action) -> Result<(), Refusal> {
+        if self.standing.may(action) {
             Ok(())
         } else {
             Err(ProblemKind::Forbidden.into())
@@ -76,13 +89,13 @@ impl Grant {
     /// Whether the caller may enrol people.
     #[must_use]
     pub fn is_registrar(&self) -> bool {
-        self.is_registrar
+        self.standing.has(Role::Registrar)
     }
 
     /// Whether the caller may read the audit log.
     #[must_use]
     pub fn is_auditor(&self) -> bool {
-        self.is_auditor
+        self.standing.has(Role::Auditor)
     }
 
     /// Who asks, as audit leaves name it.
@@ -117,8 +130,8 @@ mod tests {
             device: PublicKey::from_bytes([1; 32]),
             member: None,
             link: None,
-            is_registrar: true,
-            is_auditor: true,
+            standing: Standing::default(),
+            peer: None,
             requester: Requester {
                 actor: Actor {
                     kind: ActorKind::Member,

@@ -9,8 +9,10 @@ mod grant;
 mod head;
 mod in_flight;
 mod nonces;
+mod peer;
 mod policy;
 pub mod rates;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -18,4 +20,5 @@ pub use error::AccessError;
 pub use gatekeeper::{Admitted, Gatekeeper, Settings};
 pub use grant::Grant;
 pub use head::Head;
+pub use peer::Peer;
 pub use policy::{Action, Role};

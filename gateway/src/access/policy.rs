@@ -1,5 +1,6 @@
 //! MAY: one table of who may do what (security.md 7.2). Whether the object is the caller's, the rules decide.
 
+use sealpost_proto::key::service::Scope;
 use sealpost_proto::log::EventType;
 
 /// What somebody asks to do.
@@ -99,6 +100,10 @@ pub enum Role {
     Registrar,
     /// Somebody who may read the audit log.
     Auditor,
+    /// A device of a service account, whatever its scopes.
+    Service,
+    /// A device of a service account with this scope.
+    Scoped(Scope),
 }
 
 /// Whether a role may do it. What is not in the table is refused.
@@ -122,6 +127,13 @@ pub(super) const fn permits(role: Role, action: Action) -> bool {
         ),
         Role::Registrar => matches!(action, Action::Invite | Action::ReadInvites),
         Role::Auditor => matches!(action, Action::ReadAudit),
+        Role::Service => matches!(action, Action::ReadSelf | Action::ReadDirectory),
+        Role::Scoped(Scope::Receive) => matches!(action, Action::ReadTransfers | Action::Open),
+        Role::Scoped(Scope::Send) => matches!(
+            action,
+            Action::Send | Action::ReadTransfers | Action::Revoke | Action::Rearm
+        ),
+        Role::Scoped(Scope::Link) => matches!(action, Action::ChangeLink),
     }
 }
 
@@ -129,39 +141,50 @@ pub(super) const fn permits(role: Role, action: Action) -> bool {
 mod tests {
     use super::*;
 
-    /// The table once more, written as people read it: newcomer, visitor, guest, member, registrar, auditor.
-    const TABLE: [(Action, [bool; 6]); 16] = [
-        (Action::Found, [true, false, false, false, false, false]),
-        (Action::Enrol, [true, false, false, false, false, false]),
-        (Action::ReadSelf, [false, false, false, true, false, false]),
-        (Action::ReadDirectory, [false, false, false, true, false, false]),
-        (Action::Append, [false, false, false, true, false, false]),
-        (Action::Invite, [false, false, false, false, true, false]),
-        (Action::ReadInvites, [false, false, false, false, true, false]),
-        (Action::Send, [false, false, false, true, false, false]),
-        (Action::ReadTransfers, [false, false, false, true, false, false]),
-        (Action::Open, [false, false, true, true, false, false]),
-        (Action::Revoke, [false, false, false, true, false, false]),
-        (Action::Rearm, [false, false, false, true, false, false]),
-        (Action::ChangeLink, [false, false, false, true, false, false]),
-        (Action::LookUpLink, [false, true, false, false, false, false]),
-        (Action::RedeemLink, [false, true, false, false, false, false]),
-        (Action::ReadAudit, [false, false, false, false, false, true]),
+    /// The table once more, as people read it: who may, in letters. Of service accounts a capital S is for all of them, small letters are
+    /// for those with the scope receive, send or link.
+    const TABLE: [(Action, &str); 16] = [
+        (Action::Found, "N"),
+        (Action::Enrol, "N"),
+        (Action::ReadSelf, "MS"),
+        (Action::ReadDirectory, "MS"),
+        (Action::Append, "M"),
+        (Action::Invite, "R"),
+        (Action::ReadInvites, "R"),
+        (Action::Send, "Ms"),
+        (Action::ReadTransfers, "Mrs"),
+        (Action::Open, "GMr"),
+        (Action::Revoke, "Ms"),
+        (Action::Rearm, "Ms"),
+        (Action::ChangeLink, "Ml"),
+        (Action::LookUpLink, "V"),
+        (Action::RedeemLink, "V"),
+        (Action::ReadAudit, "A"),
+    ];
+
+    const ROLES: [(char, Role); 10] = [
+        ('N', Role::Newcomer),
+        ('V', Role::Visitor),
+        ('G', Role::Guest),
+        ('M', Role::Member),
+        ('R', Role::Registrar),
+        ('A', Role::Auditor),
+        ('S', Role::Service),
+        ('r', Role::Scoped(Scope::Receive)),
+        ('s', Role::Scoped(Scope::Send)),
+        ('l', Role::Scoped(Scope::Link)),
     ];
 
     #[test]
     fn the_code_is_the_table() {
-        let roles = [
-            Role::Newcomer,
-            Role::Visitor,
-            Role::Guest,
-            Role::Member,
-            Role::Registrar,
-            Role::Auditor,
-        ];
         assert_eq!(TABLE.map(|(action, _)| action), Action::ALL);
-        for (action, row) in TABLE {
-            assert_eq!(roles.map(|role| permits(role, action)), row, "{action:?}");
+        for (action, who) in TABLE {
+            let may: String = ROLES
+                .iter()
+                .filter(|(_, role)| permits(*role, action))
+                .map(|(letter, _)| letter)
+                .collect();
+            assert_eq!(may, who, "{action:?}");
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::store::ledger::{Committed, Decide, Ledger};
 use crate::store::views::{MostWatches, Page, Places, TooMany, Views, Watch};
 
 mod restart;
+mod services;
 
 const AUTHORITY: &str = "gw.example:8443";
 const BODY: &[u8] = b"{}";
@@ -102,6 +103,10 @@ struct Door {
 fn door() -> Door {
     let clinic = Clinic::new();
     let organisation = clinic.state.load(&[Key::Organisation]).organisation().cloned().unwrap();
+    door_to(clinic, organisation)
+}
+
+fn door_to(clinic: Clinic, organisation: Organisation) -> Door {
     let clock = Arc::new(TestClock::new(NOW * 1000));
     let double = Arc::new(Double {
         organisation: Arc::new(organisation),

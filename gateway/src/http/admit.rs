@@ -231,14 +231,14 @@ impl<T: DeserializeOwned> WithJson<T> {
 }
 
 /// What of a request its signature covers, where it came from, and its id.
-fn asked(parts: &Parts) -> (Head<'_>, Option<String>, &str) {
+fn asked(parts: &Parts) -> (Head<'_>, Option<Peer>, &str) {
     let head = Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
     };
-    let peer = parts.extensions.get::<Peer>().map(Peer::truncated);
+    let peer = parts.extensions.get::<Peer>().copied();
     let req_id = parts.extensions.get::<RequestId>().map_or("", |id| id.0.as_str());
     (head, peer, req_id)
 }

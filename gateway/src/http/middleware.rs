@@ -1,7 +1,6 @@
 //! What happens around every request: id, span, limits on the head, deadline, headers of the answer.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use tracing::Instrument;
 use super::Api;
 use super::limits::AddressLimits;
 use super::problem::{ApiError, explain};
+pub(super) use crate::access::Peer;
 
 /// Longest target of a request.
 const MAX_TARGET: usize = 4 * 1024;
@@ -45,26 +45,6 @@ impl fmt::Debug for NewId {
 /// Id of a request: in its log lines, its leaves and its problem document.
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) String);
-
-/// Network address of the caller.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
-
-impl Peer {
-    /// The address as it may be written down: IPv4 to /24, IPv6 to /48.
-    pub(super) fn truncated(&self) -> String {
-        match self.0.to_canonical() {
-            IpAddr::V4(address) => {
-                let [a, b, c, _] = address.octets();
-                format!("{a}.{b}.{c}.0/24")
-            }
-            IpAddr::V6(address) => {
-                let [a, b, c, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}::/48")
-            }
-        }
-    }
-}
 
 /// Gives the request its id and its span, and writes the problem document if it fails. No names, no query.
 pub(super) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {

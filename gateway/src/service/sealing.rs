@@ -74,6 +74,9 @@ impl Service {
         if parsed.header.transfer_id != *id {
             return Err(ProblemKind::BadRequest.into());
         }
+        if !options.links.is_empty() {
+            grant.also(Action::ChangeLink)?;
+        }
         let layout = parsed.seal.body.layout().map_err(Refusal::from)?;
         let inline = part.as_ref().map(|part| inline_leaves(part, &layout)).transpose()?;
         let part = part.unwrap_or_default();

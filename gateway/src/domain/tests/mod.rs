@@ -4,5 +4,6 @@ mod enrolment;
 mod links;
 mod openings;
 mod sealing;
+mod services;
 mod shredding;
 mod spec;
