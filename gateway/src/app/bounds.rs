@@ -6,6 +6,7 @@ use crate::access::rates::Rate;
 use crate::config::{self, Config};
 use crate::http::{AddressRates, ServerLimits, TrustedProxies};
 use crate::service::{self, Watermarks};
+use crate::store::views::MostWatches;
 
 /// Time after which a connection without a request in flight is closed (security.md 8).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -25,6 +26,10 @@ pub(super) fn service_limits(limits: &config::Limits) -> service::Limits {
         transfer_bytes: limits.transfer_bytes,
         stored_bytes: limits.stored_bytes,
         stored_bytes_per_member: limits.stored_bytes_per_member,
+        feeds: MostWatches {
+            of_one: limits.feeds_per_account,
+            of_all: limits.feeds,
+        },
         watermarks: watermarks(limits),
     }
 }

@@ -26,6 +26,10 @@ pub struct Limits {
     /// Whether connections and requests from this machine are not counted by address, but for those of newcomers and redemptions,
     /// which always are. Default true.
     pub exempt_loopback: bool,
+    /// Live feeds at once; they take no room of `connections`. Default 8192.
+    pub feeds: usize,
+    /// Live feeds of one person at once. Default 16.
+    pub feeds_per_account: usize,
     /// Requests a second from one address, over time. Default 200.
     pub requests_per_second_per_address: u32,
     /// Requests from one address at once, before that rate counts. Default 20000.
@@ -53,6 +57,8 @@ impl Default for Limits {
             connections: 256,
             connections_per_address: 64,
             exempt_loopback: true,
+            feeds: 8192,
+            feeds_per_account: 16,
             requests_per_second_per_address: 200,
             request_burst_per_address: 20_000,
             requests_per_second_per_account: 100,

@@ -45,7 +45,7 @@ fn the_sample_names_every_key_at_its_default() {
     };
     assert_eq!(load(&settings, &[]).unwrap(), expected);
     let keys = settings.lines().filter(|line| line.contains(" = ")).count();
-    assert_eq!(keys, 28, "a key is missing in the sample or here");
+    assert_eq!(keys, 30, "a key is missing in the sample or here");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod admit;
 mod audit;
 mod directory;
 mod enrolment;
+mod feed;
 mod health;
 mod input;
 mod limits;

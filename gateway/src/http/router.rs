@@ -7,7 +7,7 @@ use axum::routing::{get, patch, post, put};
 
 use super::limits::limit_rate;
 use super::middleware::{deadline, frame, limit_head, security_headers};
-use super::{Api, audit, directory, enrolment, links, openings, org, page, problem, seal, transfers, uploads};
+use super::{Api, audit, directory, enrolment, feed, links, openings, org, page, problem, seal, transfers, uploads};
 
 /// The router of the API.
 pub fn router(api: Api) -> Router {
@@ -31,6 +31,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/transfers/{id}/rearm", post(transfers::rearm))
         .route("/v1/transfers/{id}/parts", get(uploads::parts))
         .route("/v1/inbox", get(transfers::inbox))
+        // The deadline is for the head of its answer alone.
+        .route("/v1/feed", get(feed::feed))
         .route("/v1/transfers/{id}/open", post(openings::open))
         .route("/v1/transfers/{id}/receipts", post(openings::receipts))
         .route("/v1/transfers/{id}/leaves", get(openings::leaves))

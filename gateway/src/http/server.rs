@@ -21,11 +21,14 @@ use tower::ServiceExt;
 
 use self::activity::{Activity, answering};
 use self::addresses::{Addresses, Place};
+pub(super) use self::line::Line;
+use self::line::stopped;
 pub use self::proxied::TrustedProxies;
 use super::middleware::{MAX_HEADER_BYTES, MAX_HEADERS, Peer};
 
 mod activity;
 mod addresses;
+mod line;
 mod proxied;
 
 /// Time for a TLS handshake together with the wait for room, for the head of a request, and of HTTP/1.1, where hyper has one
@@ -129,7 +132,7 @@ struct Entered {
     stream: TlsStream<TcpStream>,
     peer: SocketAddr,
     _place: Place,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl Server {
@@ -189,17 +192,19 @@ impl Server {
                 stream,
                 peer,
                 _place,
-                _room,
+                room,
             }) = entered
             else {
                 return;
             };
+            let line = Line::new(room, stopping.clone());
             let activity = Activity::new();
             let counting = activity.clone();
             let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 let in_flight = counting.begin();
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(Peer(peer.ip()));
+                request.extensions_mut().insert(line.clone());
                 let answer = router.clone().oneshot(request);
                 async move { Ok::<_, Infallible>(answering(answer.await?, in_flight)) }
             });
@@ -250,7 +255,7 @@ async fn enter(doors: &Doors, tls: &TlsAcceptor, arrived: Arrived) -> Option<Ent
         stream,
         peer,
         _place: place,
-        _room: room,
+        room,
     })
 }
 
@@ -265,12 +270,6 @@ async fn shake_hands(
         Some((stream, room.acquire_owned().await.ok()?))
     };
     tokio::time::timeout(HEAD_TIMEOUT, shaken).await.ok().flatten()
-}
-
-/// Ready when the gateway stops.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone, which is the same.
-    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 /// The next connection, once there is room for its handshake. One of an address that has its share is closed at once. A

@@ -37,10 +37,12 @@ use crate::store::folder::PrivateFolder;
 use crate::store::fs::FsBlobs;
 use crate::store::ledger::{Ledger, transact};
 use crate::store::share::ShareStore;
+use crate::store::views::MostWatches;
 use crate::worker::ShareShredder;
 
 mod clock;
 mod faults;
+mod feed;
 mod idempotency;
 mod limits;
 mod links;
@@ -207,6 +209,7 @@ async fn house_of(over: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>, b
             transfer_bytes: 100 << 20,
             stored_bytes: bounds.stored_bytes,
             stored_bytes_per_member: bounds.stored_bytes_per_member,
+            feeds: MostWatches { of_one: 2, of_all: 3 },
             watermarks: service::Watermarks {
                 transfers: 85,
                 parts: 92,

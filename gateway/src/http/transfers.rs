@@ -5,6 +5,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use sealpost_proto::api::{RearmRequest, StateResponse, TransferSummary, TransfersResponse};
 use sealpost_proto::id::TransferId;
+use sealpost_proto::problem::ProblemKind;
 use serde::Deserialize;
 
 use super::Api;
@@ -22,17 +23,34 @@ pub(super) struct PageQuery {
     limit: Option<usize>,
 }
 
+/// `?before=&limit=` or `?after=&limit=`: a page of the inbox, newest or oldest first.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InboxQuery {
+    #[serde(default)]
+    before: Option<u64>,
+    #[serde(default)]
+    after: Option<u64>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
 /// A transfer's id in a path.
 pub(super) type TransferPath = Result<Path<TransferId>, PathRejection>;
 
 pub(super) async fn inbox(
     State(api): State<Api>,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: Result<Query<InboxQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Json<TransfersResponse>, ApiError> {
     let grant = api.admit(request, Action::ReadTransfers).await?;
     let Query(page) = query?;
-    Ok(Json(api.service.inbox(&grant, page.before, page.limit).await?))
+    let answer = match (page.before, page.after) {
+        (before, None) => api.service.inbox(&grant, before, page.limit).await?,
+        (None, Some(after)) => api.service.inbox_after(&grant, after, page.limit).await?,
+        (Some(_), Some(_)) => return Err(ProblemKind::BadRequest.into()),
+    };
+    Ok(Json(answer))
 }
 
 pub(super) async fn sent(

@@ -10,6 +10,7 @@ mod directory;
 mod enrolment;
 mod envelope;
 mod error;
+mod feed;
 mod founding;
 mod guesses;
 mod links;
@@ -25,6 +26,7 @@ mod transfers;
 mod uploads;
 
 pub use error::Error;
+pub use feed::{Feed, FeedEvent};
 pub use object::{Piece, StoredObject, Wanted};
 pub use ports::{Checkpoints, DiskSpace, Identity, Limits, Ports, SetupDoor, Shredder, Watermarks};
 pub use uploads::PartUpload;

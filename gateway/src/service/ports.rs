@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::blob::BlobStore;
 use crate::store::ledger::Ledger;
 use crate::store::share::ShareStore;
-use crate::store::views::Views;
+use crate::store::views::{MostWatches, Views};
 
 /// Who this gateway is.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Limits {
     pub stored_bytes: u64,
     /// Most stored bytes of one sender's transfers; 0 for no limit.
     pub stored_bytes_per_member: u64,
+    /// How many feeds may be open.
+    pub feeds: MostWatches,
     /// How full the disk may be.
     pub watermarks: Watermarks,
 }

@@ -30,6 +30,38 @@ impl Service {
         Ok(self.answer(&page, &label, limit))
     }
 
+    /// Sealed transfers to the caller behind the cursor `after`, oldest first, each with its own cursor.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn inbox_after(
+        &self,
+        grant: &Grant,
+        after: u64,
+        limit: Option<usize>,
+    ) -> Result<TransfersResponse, Error> {
+        grant.for_action(Action::ReadTransfers)?;
+        let label = grant.member()?.label;
+        let limit = page_len(limit);
+        let log = self.log().await?;
+        let places = self.ports.views.inbox_after(&label, log.position(after), limit).await?;
+        let mut transfers = Vec::with_capacity(places.len());
+        for (position, id) in &places {
+            let transfer = self.ports.views.transfer(id).await?;
+            let summary = transfer.and_then(|transfer| self.summary(&transfer, Some(&label)));
+            transfers.extend(summary.map(|summary| TransferSummary {
+                position: Some(log.cursor(*position)),
+                ..summary
+            }));
+        }
+        let is_full = places.len() == limit;
+        let last = places.last().map(|(position, _)| log.cursor(*position));
+        Ok(TransfersResponse {
+            transfers,
+            next: last.filter(|_| is_full),
+        })
+    }
+
     /// Sealed transfers from the caller, newest first.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ async fn the_sender_and_a_registrar_take_a_transfer_back_and_its_share_is_gone()
 }
 
 /// A share that is gone as after a restore, and a record that says so.
-async fn lose_share(house: &House, id: TransferId) {
+pub(super) async fn lose_share(house: &House, id: TransferId) {
     let lost = house.shares.list().await.unwrap();
     house.shares.destroy(&lost[0]).await.unwrap();
     let by: Requester = house.clinic.admin.requester();

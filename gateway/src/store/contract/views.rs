@@ -7,7 +7,7 @@ use super::Outcome;
 use super::sample::{announced, id, label, leaf, sealed};
 use crate::domain::{Change, Effects, Key, LinkTerms, Loaded, ShredCause, Stamp};
 use crate::store::ledger::{Ledger, transact};
-use crate::store::views::{Page, Views};
+use crate::store::views::{MostWatches, Page, Places, TooMany, Views};
 
 async fn commit(ledger: &dyn Ledger, change: Change) -> Outcome {
     let key = change.key();
@@ -30,6 +30,9 @@ fn ids(page: &Page) -> Vec<TransferId> {
 pub async fn views<S: Ledger + Views>(store: &S) -> Outcome {
     lists_what_is_sealed(store).await?;
     pages(store).await?;
+    goes_on_behind_a_position(store).await?;
+    moves_what_is_armed_again(store).await?;
+    tells_those_who_watch(store).await?;
     tells_what_is_due(store).await?;
     counts_what_is_stored(store).await?;
     finds_links(store).await
@@ -82,6 +85,113 @@ async fn pages<S: Ledger + Views>(store: &S) -> Outcome {
     Ok(())
 }
 
+/// All pages of an inbox from `after` on.
+async fn all_after<S: Views>(
+    store: &S,
+    person: u8,
+    after: u64,
+    limit: usize,
+) -> Result<Places, crate::store::StoreError> {
+    let mut all = Places::new();
+    loop {
+        let from = all.last().map_or(after, |(position, _)| *position);
+        let page = store.inbox_after(&label(person), from, limit).await?;
+        assert!(page.len() <= limit);
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// After [`pages`]: numbers 2 to 29 were sealed to person 30. More are sealed while they are read.
+async fn goes_on_behind_a_position<S: Ledger + Views>(store: &S) -> Outcome {
+    let sealing = async {
+        for n in 80..140 {
+            commit(store, sealed(n, 11, &[if n % 3 == 0 { 31 } else { 30 }], 5_000)).await?;
+        }
+        Outcome::Ok(())
+    };
+    let mine = |n: &u8| *n < 30 || *n % 3 != 0;
+    let expected: Vec<_> = (2..30).chain(80..140).filter(mine).map(id).collect();
+    let reading = async {
+        let mut found = Places::new();
+        while found.len() < expected.len() {
+            let after = found.last().map_or(0, |(position, _)| *position);
+            found.extend(all_after(store, 30, after, 3).await?);
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, crate::store::StoreError>(found)
+    };
+    let (sealed, found) = tokio::join!(sealing, reading);
+    sealed?;
+    let found = found?;
+    let ids: Vec<_> = found.iter().map(|(_, id)| *id).collect();
+    assert_eq!(ids, expected, "oldest first, none missed, none doubled, nobody else's");
+    assert!(found.iter().is_sorted_by(|(a, _), (b, _)| a < b));
+    let newest = store.inbox(&label(30), None, 1).await?;
+    assert_eq!(
+        newest.first().map(|(position, _)| *position),
+        found.last().map(|(position, _)| *position)
+    );
+    let last = store.position().await?;
+    assert!(found.iter().all(|(position, _)| *position <= last));
+    for after in [last, last + 1, u64::MAX] {
+        assert!(store.inbox_after(&label(30), after, 10).await?.is_empty());
+    }
+    assert!(store.inbox_after(&label(30), 0, 0).await?.is_empty());
+    Ok(())
+}
+
+async fn moves_what_is_armed_again<S: Ledger + Views>(store: &S) -> Outcome {
+    for n in [150, 151] {
+        commit(store, sealed(n, 13, &[50], 5_000)).await?;
+    }
+    let (transfer, at) = (id(150), 10);
+    commit(store, Change::TransferHeld { transfer, at }).await?;
+    let before = all_after(store, 50, 0, 10).await?;
+    commit(store, Change::TransferRearmed { transfer, at }).await?;
+    let after = all_after(store, 50, 0, 10).await?;
+    let ids = |places: &Places| places.iter().map(|(_, id)| *id).collect::<Vec<_>>();
+    assert_eq!(
+        (ids(&before), ids(&after)),
+        (vec![id(150), id(151)], vec![id(151), id(150)])
+    );
+    assert!(after[1].0 > before[1].0, "behind all that came before");
+    let sent = store.sent(&label(13), None, 10).await?;
+    assert_eq!(
+        sent.iter().map(|(_, t)| t.id).collect::<Vec<_>>(),
+        [id(151), id(150)],
+        "where it was for its sender"
+    );
+    Ok(())
+}
+
+async fn tells_those_who_watch<S: Ledger + Views>(store: &S) -> Outcome {
+    let most = MostWatches { of_one: 1, of_all: 2 };
+    let watch = |n| store.watch(&label(n), most);
+    let (recipient, sender) = match (watch(51), watch(14)) {
+        (Ok(recipient), Ok(sender)) => (recipient, sender),
+        other => return Err(format!("nobody watched before: {other:?}").into()),
+    };
+    assert_eq!(
+        store.watch(&label(51), MostWatches { of_one: 1, of_all: 9 }).err(),
+        Some(TooMany::OfOne)
+    );
+    assert_eq!(watch(52).err(), Some(TooMany::OfAll));
+    commit(store, sealed(152, 14, &[51], 5_000)).await?;
+    let news = recipient.news().await;
+    assert!(news.inbox && news.sent.is_empty());
+    assert_eq!(all_after(store, 51, 0, 10).await?.len(), 1, "what was told is there");
+    let (transfer, cause, at) = (id(152), ShredCause::Revoked, 10);
+    commit(store, Change::TransferShredded { transfer, cause, at }).await?;
+    let news = sender.news().await;
+    assert!(!news.inbox && news.sent.contains(&id(152)), "{news:?}");
+    drop(recipient);
+    assert!(watch(51).is_ok(), "a place is free again");
+    Ok(())
+}
+
 async fn tells_what_is_due<S: Ledger + Views>(store: &S) -> Outcome {
     commit(store, sealed(60, 12, &[40], 9_000)).await?;
     commit(store, sealed(61, 12, &[40], 8_000)).await?;
@@ -131,7 +241,7 @@ async fn counts_what_is_stored<S: Ledger + Views>(store: &S) -> Outcome {
     );
     assert_eq!(store.stored_bytes(Some(&label(99))).await?, 0);
     let (mut all, mut of_all) = (0, Vec::new());
-    for n in 10..=12 {
+    for n in 10..=14 {
         all += store.stored_bytes(Some(&label(n))).await?;
     }
     assert_eq!(store.stored_bytes(None).await?, all);

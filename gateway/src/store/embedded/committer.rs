@@ -278,10 +278,10 @@ impl Committer {
                 }
             }
         }
+        self.watchers.tell(concerns.unwrap_or_default());
         for (reply, committed) in group.waiting {
             let _ = reply.send(Ok(committed));
         }
-        self.watchers.tell(concerns.unwrap_or_default());
         Ok(())
     }
 
