@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use self::health::Health;
 use self::parts::Shared;
 use self::stores::Stores;
-use crate::audit::{Logs, SignerError};
+use crate::audit::SignerError;
 use crate::clock::Clock;
 pub use crate::clock::SystemClock;
 use crate::config::Config;
@@ -32,7 +32,7 @@ use crate::store::folder::PrivateFolder;
 use crate::store::open::OpenError;
 use crate::store::views::Views;
 use crate::tls::{ServerTls, TlsError, server_tls};
-use crate::worker::{Garbage, ShareShredder, Sweep};
+use crate::worker::{Garbage, Remembering, ShareShredder, Sweep};
 
 mod bounds;
 mod clock;
@@ -109,7 +109,7 @@ pub struct Gateway {
     setup: Arc<SetupFile>,
     api: Api,
     sweep: Sweep,
-    logs: Arc<Logs>,
+    remembering: Remembering,
     garbage: Garbage,
     ledger: Arc<EmbeddedLedger>,
     folders: [PrivateFolder; 2],
@@ -166,7 +166,7 @@ impl Gateway {
             api: parts::api(service, gatekeeper, config, clock, random),
             garbage: shared.garbage(&stores),
             health: Arc::new(shared.health(&stores, config)),
-            logs: shared.signers.logs(),
+            remembering: shared.remembering(&stores),
             is_stopping: shared.is_stopping,
             limits: bounds::server_limits(config),
             proxies: bounds::trusted_proxies(config),
@@ -228,12 +228,14 @@ impl Gateway {
         tracing::info!(gateway = %self.address.gateway, "serving");
         tokio::select! {
             () = server.run(clients, shutdown) => {
+                // Nobody asks any more, and what was answered is in the log: an older folder in its place will be refused.
+                self.remembering.at_end().await;
                 tracing::info!("stopped");
                 Ok(())
             }
             () = self.sweep.run() => Ok(()),
             () = self.garbage.run() => Ok(()),
-            () = self.logs.run() => Ok(()),
+            () = self.remembering.run() => Ok(()),
             ended = health => Ok(ended?),
             reason = ledger.stopped() => Err(RunError::Ledger(reason)),
             reason = data.failed() => Err(RunError::Disk(reason)),

@@ -20,7 +20,7 @@ use crate::identity::SetupFile;
 use crate::random::Random;
 use crate::service::{Ports, Service};
 use crate::store::views::Views;
-use crate::worker::{ClockWatch, Garbage, Sweep, SweepPorts, SweepStatus};
+use crate::worker::{ClockWatch, Garbage, Remembering, Sweep, SweepPorts, SweepStatus};
 
 /// What the parts share beside the stores.
 pub(super) struct Shared {
@@ -67,6 +67,13 @@ impl Shared {
             wake: Arc::clone(&self.wake),
             share_gate: Arc::clone(&self.share_gate),
         })
+    }
+
+    pub(super) fn remembering(&self, stores: &Stores) -> Remembering {
+        Remembering {
+            ledger: stores.ledger.clone(),
+            position: self.signers.clone(),
+        }
     }
 
     pub(super) fn garbage(&self, stores: &Stores) -> Garbage {

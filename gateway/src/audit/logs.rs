@@ -1,7 +1,6 @@
 //! The two logs of a gateway under their one key: `<gateway id>/audit` (or its successor) and `<gateway id>/directory`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sealpost_proto::crypto::SigningKey;
 use sealpost_proto::id::GatewayId;
@@ -11,9 +10,6 @@ use super::source::{AuditLog, DirectoryLog};
 use crate::store::ledger::Ledger;
 use crate::store::ledger::heads::VouchedHeads;
 use crate::store::views::Views;
-
-/// Time between two notes of the audit log's head.
-const NOTE: Duration = Duration::from_secs(60);
 
 /// Signs checkpoints of both logs.
 #[derive(Debug)]
@@ -69,23 +65,13 @@ impl Logs {
         self.directory.checkpoint().await
     }
 
-    /// Remembers the ledger's position when a share was destroyed (security.md 6.4), so that a data folder from before is
-    /// refused at start.
+    /// Remembers the head of the audit log (security.md 6.4), so that a data folder from before is refused at start and a start has
+    /// little to read. Writes nothing if the log has not grown.
     ///
     /// # Errors
     /// [`SignerError`].
-    pub async fn note_destruction(&self) -> Result<(), SignerError> {
+    pub async fn note_audit(&self) -> Result<(), SignerError> {
         self.audit.note_position().await
-    }
-
-    /// Remembers the head of the audit log every minute, for as long as the gateway runs, so that a start has little to read.
-    pub async fn run(&self) {
-        loop {
-            tokio::time::sleep(NOTE).await;
-            if let Err(error) = self.audit.note_position().await {
-                tracing::error!(?error, "the head of the audit log could not be remembered");
-            }
-        }
     }
 
     /// Remembers the head of the directory log, so that nobody who was enrolled or revoked is forgotten unnoticed.

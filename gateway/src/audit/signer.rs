@@ -150,8 +150,8 @@ impl<S: LogSource> Signer<S> {
         Ok(text)
     }
 
-    /// Remembers how long the log is now, without a checkpoint: when a share is destroyed, so that a data folder from before
-    /// is noticed.
+    /// Remembers how long the log is now, without a checkpoint, so that a data folder from before is noticed. All of what the source
+    /// shows is durable, and so is all that is remembered.
     ///
     /// # Errors
     /// [`SignerError`].

@@ -12,7 +12,7 @@ pub enum OpenError {
     #[error("another gateway is using the folder {folder}. Stop it, or give this one a folder of its own.", folder = .0.display())]
     InUse(PathBuf),
     /// Others than the gateway's user can reach the folder.
-    #[error("the folder {folder} can be reached by other users of this machine. Take their rights away with `chmod 700`.", folder = .0.display())]
+    #[error("the folder {folder} can be reached by other users of this machine. Take their rights away with `chmod 700 {folder}`.", folder = .0.display())]
     NotPrivate(PathBuf),
     /// The ring lies inside the data folder, or the other way round.
     #[error("the key ring {ring} and the data folder {data} lie inside each other. A backup of one would hold both: move the ring elsewhere.", ring = ring.display(), data = data.display())]

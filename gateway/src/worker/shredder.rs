@@ -13,11 +13,11 @@ use crate::store::ledger::{Ledger, transact};
 use crate::store::share::{ShareRef, ShareStore};
 use crate::store::views::Views;
 
-/// Notes how far the ledger is, outside the data folder, after a share was destroyed: so that a data folder from before is
-/// noticed at the next start.
+/// Notes how far the ledger is, outside the data folder: after a share was destroyed, and soon after any record. So a data folder
+/// from before is noticed at the next start.
 #[async_trait]
 pub trait Position: Send + Sync {
-    /// Notes it durably.
+    /// Notes it durably; what the ledger says is durable already. Writes nothing if the ledger is as far as was noted last.
     async fn note(&self) -> Result<(), StoreError>;
 }
 

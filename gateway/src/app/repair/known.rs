@@ -15,6 +15,8 @@ use crate::store::embedded::EmbeddedHeads;
 /// Heads that were vouched for.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// Whether the signer's memory has anything about this gateway.
+    pub(super) has_memory: bool,
     /// Of audit logs, with their numbers.
     pub(super) audit: Vec<(u64, Checkpoint)>,
     /// Of the directory log.
@@ -34,6 +36,7 @@ impl Known {
                 known.audit.push((log, head));
             }
         }
+        known.has_memory = !known.audit.is_empty() || !known.directory.is_empty();
         if let Some(folder) = seen {
             known.take_seen(folder, identity)?;
         }

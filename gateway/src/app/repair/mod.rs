@@ -23,6 +23,7 @@ use thiserror::Error;
 use self::known::Known;
 pub use self::report::{Findings, Outcome};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::domain::{Change, Effects, Key, restoring};
 use crate::identity::{IdentityError, identity};
 use crate::random::Random;
@@ -45,10 +46,17 @@ const LINES: usize = 4_096;
 pub enum RepairError {
     /// There is no gateway here.
     #[error(
-        "the folder {folder} holds no journal and no keys of a gateway. Name the gateway's configuration file with --config, or set \
-         SEALPOST__DATA_DIR.", folder = .0.display()
+        "the folder {folder} holds no journal and no keys of a gateway. `data_dir` of the file that --config names, or \
+         SEALPOST__DATA_DIR, says that it is the data folder: name the right one there.", folder = .0.display()
     )]
     NoGateway(PathBuf),
+    /// There is no gateway in the folder that is the default.
+    #[error(
+        "no data folder is named, neither in a file with --config nor by SEALPOST__DATA_DIR. So {folder} was looked at, and it \
+         holds no journal and no keys of a gateway. Set SEALPOST__DATA_DIR and SEALPOST__RING_DIR to the folders of the gateway; where \
+         systemd starts it, its unit sets them (docs/OPERATIONS.md, Repair).", folder = .0.display()
+    )]
+    NoneNamed(PathBuf),
     /// A folder or file cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -116,14 +124,15 @@ pub async fn run(request: &Request, clock: Arc<dyn Clock>, random: Arc<dyn Rando
     check_in_place(&request.data)?;
     let has = |name: &str| request.data.join(name).exists();
     if !has("journal") || !has("keys/gateway-id") {
-        return Err(RepairError::NoGateway(request.data.clone()));
+        return Err(no_gateway(&request.data));
     }
     let data = PrivateFolder::open(&request.data)?;
     let ring = PrivateFolder::open(&request.ring)?;
     let identity = identity(&data.path().join("keys"), random.as_ref())?;
     let known = Known::gather(&EmbeddedHeads::open(&ring)?, &identity, request.seen.as_deref())?;
     let remains = Remains::read(&data, &known.watched())?;
-    let findings = compare(&remains, &known, &identity)?;
+    let mut findings = compare(&remains, &known, &identity)?;
+    findings.forgetful = (!known.has_memory).then(|| request.ring.clone());
     if findings.is_whole() {
         return Ok(Outcome::Whole(findings));
     }
@@ -141,6 +150,15 @@ pub async fn run(request: &Request, clock: Arc<dyn Clock>, random: Arc<dyn Rando
     };
     let aside = repair.run(&findings, again).await?;
     Ok(Outcome::Repaired(findings, aside))
+}
+
+fn no_gateway(folder: &Path) -> RepairError {
+    // Without a current folder the name alone has to do.
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    if folder == Config::default().data_dir {
+        return RepairError::NoneNamed(whole);
+    }
+    RepairError::NoGateway(whole)
 }
 
 /// What the journal has, against what was vouched for.
@@ -177,6 +195,7 @@ fn compare(remains: &Remains, known: &Known, identity: &Identity) -> Result<Find
         ended,
         is_audit_behind: (last_log, known.size_of(last_log)) > (log, Some(size)),
         directory: directory::compare(remains, known),
+        forgetful: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What a repair says, for an operator who reads it on a terminal.
 
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealpost_proto::log::Checkpoint;
 
@@ -44,6 +44,8 @@ pub struct Findings {
     pub is_audit_behind: bool,
     /// The directory log.
     pub directory: Directory,
+    /// The key ring's folder, if it remembers nothing of this gateway.
+    pub forgetful: Option<PathBuf>,
 }
 
 impl Findings {
@@ -63,7 +65,8 @@ impl Display for Outcome {
                 writeln!(
                     f,
                     "The journal is whole: {records} records with {leaves} audit entries. Nothing to repair."
-                )
+                )?;
+                write!(f, "{}", Forgetful(findings.forgetful.as_deref()))
             }
             Self::Found(findings) => {
                 write!(f, "{findings}")?;
@@ -111,6 +114,7 @@ impl Display for Findings {
                 "The journal can be read, but it is older than what this gateway has vouched for."
             )?,
         }
+        write!(f, "{}", Forgetful(self.forgetful.as_deref()))?;
         writeln!(f, "Before the loss, and kept: {}.", Told(&self.kept))?;
         match self.lost {
             Some(lost) => {
@@ -155,6 +159,23 @@ impl Display for Findings {
                  with --seen FOLDER, the folder of a client that was up to date."
             )
         }
+    }
+}
+
+/// Says what cannot be known without a memory.
+struct Forgetful<'a>(Option<&'a Path>);
+
+impl Display for Forgetful<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(ring) = self.0 else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "The key ring's folder {} remembers nothing of this gateway, so an older copy of the data folder cannot be told from the \
+             newest one. If the gateway has another, name it with `ring_dir` or SEALPOST__RING_DIR and run this again.",
+            ring.display()
+        )
     }
 }
 
