@@ -20,8 +20,8 @@ const MAX_EVENT: usize = 16 * 1024;
 /// What a feed says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedEvent {
-    /// The first event: all of the inbox up to this position is left out. A cursor smaller than the one asked for says that the
-    /// gateway was put back from a copy: what it holds now comes again from there on.
+    /// The first event: all of the inbox up to this position is left out. Another cursor than the one asked for, smaller or larger,
+    /// says that the gateway was put back from a copy: what it holds now comes again, and this is the reader's cursor from now on.
     Head {
         /// Where the feed begins.
         cursor: u64,

@@ -19,8 +19,8 @@ pub const FEED_KEEP_ALIVE: u64 = 15;
 /// Where a feed begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedHead {
-    /// All events of the inbox have larger positions. Smaller than the `after` that was asked for when the gateway was put back
-    /// from a copy and knows that position no longer.
+    /// All events of the inbox have larger cursors. Another than the `after` that was asked for when the gateway was put back from a
+    /// copy and knows that one no longer; the caller goes on with this one.
     pub cursor: u64,
 }
 
