@@ -13,6 +13,7 @@ pub mod nights;
 pub mod organisation;
 pub mod person;
 pub mod proxy;
+pub mod proxy;
 pub mod results;
 pub mod samples;
 pub mod search;

@@ -17,6 +17,7 @@ mod receiving;
 mod restoring;
 mod resuming;
 mod revoking;
+mod scripting;
 mod secrecy;
 mod sending;
 mod strangers;
