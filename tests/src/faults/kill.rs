@@ -171,7 +171,15 @@ impl<'a> Life<'a> {
         let before = inbox(&view).await?;
         let desk = &self.world.desk;
         let key = path.as_str();
-        let send = ["--json", "send", "--once", key, "--to", "provider@practice.example", key];
+        let send = [
+            "--json",
+            "send",
+            "--once",
+            key,
+            "--to",
+            "provider@practice.example",
+            key,
+        ];
         let mut answer = None;
         for attempt in 0..TRIES {
             if let Some(sent) = attempt_at(desk, &send, attempt, &mut self.dice)? {
