@@ -87,7 +87,7 @@ fn check_mark(session: &Session, into: &Path) -> Result<(), Error> {
     }
     if known.is_some() && is_anything_unfinished(session, into)? {
         return Err(Error::Input(format!(
-            "{} is another folder than before, or its medium is not mounted, while a transfer is only half in place there; mount it. If the old folder is lost, `sealpost resume --discard` lets that transfer be received again.",
+            "{} is another folder than before, or its medium is not mounted, while a transfer is only half received there; mount it. If the old folder is lost, `sealpost resume --discard` lets that transfer be received again.",
             into.display()
         )));
     }
