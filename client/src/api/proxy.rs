@@ -196,6 +196,16 @@ impl Service<Uri> for Connector {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair};
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::super::ApiError;
+    use super::super::transport::{OutBody, Transport};
     use super::*;
 
     fn way(all: &str, no: &str) -> Way {
@@ -235,5 +245,58 @@ mod tests {
         assert!(!shown.contains("somebody") && !shown.contains("opensesame"), "{shown}");
         assert!(!shown.contains("c29tZWJvZHk6b3BlbnNlc2FtZQ"), "{shown}");
         assert!(shown.contains("proxy.example:3128"), "{shown}");
+    }
+
+    /// A proxy that makes a tunnel, and opens what goes through it with a certificate of its own making.
+    async fn inspecting_proxy() -> String {
+        let (authority, leaf) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut issuer = CertificateParams::new(Vec::new()).unwrap();
+        issuer.distinguished_name = DistinguishedName::new();
+        issuer
+            .distinguished_name
+            .push(DnType::CommonName, "Clinic Web Inspection");
+        let issuer = Issuer::new(issuer, &authority);
+        let params = CertificateParams::new(vec!["gw.example".to_owned()]).unwrap();
+        let certificate = params.signed_by(&leaf, &issuer).unwrap().der().clone();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf.serialize_der()));
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                assert!(head.starts_with(b"CONNECT gw.example:8443 "));
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                // The client refuses the handshake.
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_opens_the_tunnel_is_named() {
+        let proxies = Proxies {
+            matcher: Matcher::builder().all(inspecting_proxy().await).build(),
+            is_malformed: false,
+        };
+        let transport = Transport::new(Trust::Pin([7; 32]), "https://gw.example:8443", &proxies).unwrap();
+        let mut request = http::Request::new(OutBody::default());
+        *request.uri_mut() = Uri::from_static("https://gw.example:8443/v1/info");
+        let refused = transport.send(request).await.unwrap_err();
+        assert!(
+            matches!(&refused, ApiError::Intercepted(by) if by.contains("Clinic Web Inspection")),
+            "{refused}"
+        );
     }
 }
