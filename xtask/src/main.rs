@@ -1,4 +1,5 @@
-//! The project's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask check`, `cargo xtask soak`.
+//! The project's commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask check`, `cargo xtask soak`,
+//! `cargo xtask bench`.
 //!
 //! Each is a list of steps that stops at the first one that fails. Nothing here knows a rule of the product: the demo drives
 //! the two binaries as a person would, the rest drives Cargo and Python.
@@ -8,6 +9,7 @@
     reason = "what these commands print is their product"
 )]
 
+mod bench;
 mod check;
 mod demo;
 mod interop;
@@ -38,6 +40,8 @@ enum Task {
     Check,
     /// Kill gateway and client, cut the power, fill and break disks, for hours; add the results up in tests/soak.
     Soak(soak::Options),
+    /// Measure the release build beside the peers (curl, age, rclone, sftp) and write docs/PERFORMANCE.md.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(options),
         Task::Check => check::run().map(|()| ExitCode::SUCCESS),
         Task::Soak(options) => soak::run(&options).map(|()| ExitCode::SUCCESS),
+        Task::Bench(options) => bench::run(&options).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");
