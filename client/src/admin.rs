@@ -4,6 +4,8 @@
 //! bound to whom it is for and until when. With it the registrar checks the MAC over the posted keys; the gateway, which has
 //! neither, can plant no key of its own.
 
+pub mod services;
+
 use sealpost_proto::api::{InviteRequest, InviteState, InviteSummary, PostedKeys};
 use sealpost_proto::crypto::{constant_time_eq, sha256};
 use sealpost_proto::encoding::Base64;

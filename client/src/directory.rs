@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use sealpost_proto::id::{Address, Hash, Label};
-use sealpost_proto::key::{Directory, Member, SignedStatement};
+use sealpost_proto::key::service::Scope;
+use sealpost_proto::key::{Directory, Member, ServiceLimits, SignedStatement, StatementType};
 
 use crate::account::Account;
 use crate::api::{Api, ApiError};
@@ -109,7 +110,9 @@ impl DirectoryMirror {
             self.directory
                 .apply(&statement)
                 .map_err(|error| self.log.bad_entry(index, &error))?;
-            if statement.statement().label == Some(self.own_label) {
+            // Limits are a registrar's to set; they open nothing, and `whoami` shows them.
+            let is_limit = statement.statement().kind() == StatementType::Service;
+            if statement.statement().label == Some(self.own_label) && !is_limit {
                 self.own.push(Hash::from_bytes(statement.note().text_hash()));
             }
         }
@@ -140,7 +143,7 @@ impl DirectoryMirror {
         self.log.head_at(size)
     }
 
-    /// Self-monitoring: everything said about the own label must be what this person signed.
+    /// Self-monitoring: everything said about the own label, but for limits, must be what this person signed.
     ///
     /// # Errors
     /// [`Error::UnexpectedStatement`].
@@ -156,15 +159,22 @@ impl DirectoryMirror {
     /// The person to whom one may seal at `now`.
     ///
     /// # Errors
-    /// [`Error::UnknownRecipient`] or [`Error::InvalidRecipient`].
+    /// [`Error::UnknownRecipient`], [`Error::InvalidRecipient`], or [`Error::NoReceiver`] for a service account.
     pub fn recipient(&self, account: &Account, address: &Address, now: u64) -> Result<&Member, Error> {
         let label = account.label_of(address);
         if self.directory.member(&label).is_none() {
             return Err(Error::UnknownRecipient(address.clone()));
         }
         let valid = self.directory.recipient(&label, now);
-        valid.ok_or_else(|| Error::InvalidRecipient(address.clone()))
+        valid.ok_or_else(|| match self.directory.service(&label) {
+            Some(limits) if !may_receive(limits, now) => Error::NoReceiver(address.clone()),
+            _ => Error::InvalidRecipient(address.clone()),
+        })
     }
+}
+
+fn may_receive(limits: &ServiceLimits, now: u64) -> bool {
+    limits.scopes.contains(Scope::Receive) && limits.valid.contains(now)
 }
 
 /// Addresses that the gateway knows, as far as their labels prove them.

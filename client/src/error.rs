@@ -28,7 +28,7 @@ pub enum Error {
     KeyFile(#[from] KeyFileError),
     /// There is no key file.
     #[error(
-        "There is no key file at {0}, so this device has no keys yet; run `sealpost enrol` (or `sealpost org init`), or name the folder with --home."
+        "There is no key file at {0}, so this device has no keys yet; run `sealpost enrol` (or `sealpost org init`), or name the folder with --home or the account with --profile."
     )]
     NoKeyFile(PathBuf),
     /// There is one already.
@@ -65,12 +65,22 @@ pub enum Error {
     UnexpectedStatement,
     /// Nobody in the directory has this address.
     #[error(
-        "{0} is not in the directory, so there is no key to seal to; check the spelling, or ask your administrator to invite this person."
+        "{0} is not in the directory, so there is no key to seal to; check the spelling, or ask your administrator to invite or confirm this person."
     )]
     UnknownRecipient(Address),
     /// The person is in the directory and cannot be sent to now.
     #[error("{0} is in the directory, but the key is revoked or not valid today; ask your administrator.")]
     InvalidRecipient(Address),
+    /// A service account that is not there to be sent to.
+    #[error(
+        "{0} is a service account that may not receive, or not now, so nothing can be sent to it; check the address, or ask your administrator."
+    )]
+    NoReceiver(Address),
+    /// Nobody at this address is a service account.
+    #[error(
+        "{0} is no service account, and a person cannot be made one; check the address with `sealpost directory list`, or invite a new one with `sealpost admin invite --service`."
+    )]
+    NotAService(Address),
     /// A sealed transfer failed a check.
     #[error("{}", rejected(.0))]
     Rejected(Reason),
@@ -89,6 +99,16 @@ pub enum Error {
         "The passphrase file {0} can be read or changed by other users of this computer, so it is not used; run `chmod 600` on it, and choose a new passphrase if others may have read it."
     )]
     OpenPassphraseFile(PathBuf),
+    /// Others can read a key file.
+    #[error(
+        "The key file {0} can be read or changed by other users of this computer, so it is not used; run `chmod 600` on it, and tell your administrator if others may have copied it."
+    )]
+    OpenKeyFile(PathBuf),
+    /// Others can read or change what a service manager should hand to this process alone.
+    #[error(
+        "The credential {0}, or the folder that it lies in, can be read or changed by other users of this computer, so it is not used; let systemd place it (LoadCredentialEncrypted= in the unit), and change nothing in its folder."
+    )]
+    OpenCredential(PathBuf),
     /// An offline container failed a check.
     #[error("{}", unfit_container(.0))]
     Container(Reason),
@@ -106,6 +126,16 @@ pub enum Error {
         "{0} changed after its transfer was interrupted, so the unfinished transfer was thrown away and nobody can open any part of it; send it again."
     )]
     ChangedSince(PathBuf),
+    /// A file of an interrupted transfer is not where it was.
+    #[error(
+        "{file} is not there any more, so transfer {transfer} cannot go on; put it back, or throw the transfer away with `sealpost resume {transfer} --discard`."
+    )]
+    Gone {
+        /// The file.
+        file: PathBuf,
+        /// The unfinished transfer.
+        transfer: TransferId,
+    },
     /// The gateway has forgotten an unfinished transfer, or its own time is over.
     #[error(
         "Transfer {0} was not finished in time: a gateway keeps for 48 hours what is not sealed; nothing was sent, and nothing is kept of it here, so send it again."
@@ -130,6 +160,11 @@ pub enum Error {
         "The gateway does not match the string that you were given ({0}): the string was copied with an error, or somebody poses as the gateway; compare the string with the original, and if it is right, do not continue and tell whoever gave it to you."
     )]
     Mismatch(&'static str),
+    /// The gateway of a link is not the one that the pin names.
+    #[error(
+        "The gateway's key is not the one of --pin, and it is {0}: the pin was copied with an error, or somebody poses as the gateway; compare the pin with the sender, digit by digit, and do not continue if it is right."
+    )]
+    WrongPin(String),
     /// What somebody posted to an invitation does not carry the proof that only the invitee can make.
     #[error(
         "The keys posted for {0} do not carry the proof that only the invited person can make ({1}); do not confirm them, and invite this person anew."
@@ -176,6 +211,9 @@ pub enum Error {
         "The key of --once stands for transfer {0}, which has other contents, recipients or rules, so nothing was sent; choose a new key for what is new."
     )]
     OtherUnderKey(TransferId),
+    /// What the caller wants to change has ended.
+    #[error("{0}")]
+    Ended(String),
     /// The caller asked for something that cannot be.
     #[error("{0}")]
     Input(String),

@@ -20,7 +20,7 @@ use crate::home::{Home, write_key_file};
 pub const VALID_SECONDS: u64 = 365 * 86_400;
 
 /// Keys are valid from an hour before they are made, because clocks differ.
-const EARLIER: u64 = 3_600;
+pub(crate) const EARLIER: u64 = 3_600;
 
 /// A registrar's key from a day before: invitees' clocks differ too, and their keys must not be older than it.
 const REGISTRAR_EARLIER: u64 = 86_400;

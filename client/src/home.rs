@@ -22,33 +22,53 @@ use crate::{key_file, platform};
 const SALT_LEN: usize = 32;
 const MAX_STATE_LEN: u64 = 16 << 20;
 
+/// How a file with a secret is read: none if others can read or change it.
+type ReadSecret = fn(&Path, u64) -> io::Result<Option<Zeroizing<Vec<u8>>>>;
+
 /// A client's folder.
 #[derive(Debug, Clone)]
-pub struct Home(PathBuf);
+pub struct Home {
+    folder: PathBuf,
+    /// A key file that a service manager hands over, in place of the folder's own.
+    credential: Option<PathBuf>,
+}
 
 impl Home {
     /// The folder at `path`; nothing is created yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self {
+            folder: path.into(),
+            credential: None,
+        }
+    }
+
+    /// The same folder with a key file that a service manager hands to this process in a folder of its own.
+    #[must_use]
+    pub fn with_credential(self, key_file: PathBuf) -> Self {
+        Self {
+            credential: Some(key_file),
+            ..self
+        }
     }
 
     /// The folder itself.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
     /// The key file.
     #[must_use]
     pub fn key_file(&self) -> PathBuf {
-        self.0.join("keys.spk")
+        let own = || self.folder.join("keys.spk");
+        self.credential.clone().unwrap_or_else(own)
     }
 
     /// The folder of a log's mirror.
     #[must_use]
     pub fn log(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.folder.join(name)
     }
 
     /// Creates the folder, and refuses one that holds a key file already.
@@ -59,7 +79,15 @@ impl Home {
         if self.key_file().exists() {
             return Err(Error::AlreadyEnrolled(self.key_file()));
         }
-        platform::create_private_dir(&self.0).map_err(|e| Error::file("create the folder", &self.0, e))
+        self.create()
+    }
+
+    /// Creates the folder if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn create(&self) -> Result<(), Error> {
+        platform::create_private_dir(&self.folder).map_err(|e| Error::file("create the folder", &self.folder, e))
     }
 
     /// Writes the key file; never replaces one.
@@ -73,13 +101,18 @@ impl Home {
     /// Reads the key file.
     ///
     /// # Errors
-    /// [`Error::NoKeyFile`], [`Error::KeyFile`] or [`Error::File`].
+    /// [`Error::NoKeyFile`], [`Error::OpenKeyFile`], [`Error::OpenCredential`], [`Error::KeyFile`] or [`Error::File`].
     pub fn open_key_file(&self, passphrase: &str) -> Result<Account, Error> {
         let path = self.key_file();
-        let file = platform::read_limited(&path, key_file::MAX_LEN).map_err(|error| match error.kind() {
+        let (read, open): (ReadSecret, fn(PathBuf) -> Error) = match self.credential {
+            Some(_) => (platform::read_credential, Error::OpenCredential),
+            None => (platform::read_private, Error::OpenKeyFile),
+        };
+        let file = read(&path, key_file::MAX_LEN).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::NoKeyFile(path.clone()),
             _ => Error::file("read the key file", &path, error),
         })?;
+        let file = file.ok_or_else(|| open(path))?;
         Ok(Account::from_bytes(&key_file::open(&file, passphrase)?)?)
     }
 
@@ -88,7 +121,7 @@ impl Home {
     /// # Errors
     /// [`Error::File`].
     pub fn lock(&self) -> Result<File, Error> {
-        let path = self.0.join("lock");
+        let path = self.folder.join("lock");
         let failed = |error| Error::file("lock the folder", &path, error);
         let file = platform::open_private(&path).map_err(failed)?;
         file.lock().map_err(failed)?;
@@ -99,7 +132,7 @@ impl Home {
     #[must_use]
     pub fn state(&self, account: &Account) -> State {
         State {
-            dir: self.0.clone(),
+            dir: self.folder.clone(),
             key: account.state_key.clone(),
         }
     }
@@ -235,6 +268,14 @@ mod tests {
         );
         assert!(matches!(home.prepare(), Err(Error::AlreadyEnrolled(_))));
         assert!(home.create_key_file(&account, "a long passphrase", &env).is_err());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let readable = std::fs::Permissions::from_mode(0o640);
+            std::fs::set_permissions(home.key_file(), readable).unwrap();
+            let refused = home.open_key_file("a long passphrase");
+            assert!(matches!(refused, Err(Error::OpenKeyFile(_))), "others can read it");
+        }
     }
 
     #[test]

@@ -274,6 +274,37 @@ pub fn read_private(path: &Path, limit: u64) -> io::Result<Option<Zeroizing<Vec<
     read_secret(file, limit, |_| false).map(Some)
 }
 
+/// Reads a whole file of at most `limit` bytes that a service manager handed to this process, as systemd does with credentials: its
+/// folder and itself belong to the system or to us, nobody else can write to either, and others cannot read it. That a group
+/// seems to is how systemd's access list for the one user shows. None if it is otherwise.
+///
+/// # Errors
+/// Of the file system; [`io::ErrorKind::FileTooLarge`].
+pub fn read_credential(path: &Path, limit: u64) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let folder = path.parent().map(fs::symlink_metadata).transpose()?;
+    let is_placed = folder.is_some_and(|folder| folder.is_dir() && is_kept_from_others(&folder, 0o022));
+    // A link would lead to a file of another folder.
+    let is_file = fs::symlink_metadata(path)?.is_file();
+    let file = File::open(path)?;
+    if !is_placed || !is_file || !is_kept_from_others(&file.metadata()?, 0o037) {
+        return Ok(None);
+    }
+    read_secret(file, limit, |_| false).map(Some)
+}
+
+/// Whether it belongs to the system or to us, and nobody else may do what `denied` says.
+#[cfg(unix)]
+fn is_kept_from_others(metadata: &fs::Metadata, denied: u32) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_owned = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+    is_owned && metadata.mode() & denied == 0
+}
+
+#[cfg(not(unix))]
+fn is_kept_from_others(_: &fs::Metadata, _: u32) -> bool {
+    true
+}
+
 /// Reads at most `limit` bytes to the end, or until `is_whole` says so of what was read; no byte of it is left in memory but in what is
 /// returned.
 ///
@@ -393,6 +424,44 @@ mod tests {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read_private(&path, 5).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_credential_is_read_where_nobody_else_can_write() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, elsewhere) = (dir.path().join("credentials"), dir.path().join("elsewhere"));
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("sealpost-passphrase");
+        fs::write(&path, b"secret").unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for (of_folder, of_file, is_read) in [
+            (0o550, 0o440, true),
+            (0o500, 0o400, true),
+            (0o700, 0o600, true),
+            (0o770, 0o440, false),
+            (0o702, 0o440, false),
+            (0o550, 0o444, false),
+            (0o550, 0o460, false),
+            (0o550, 0o442, false),
+        ] {
+            mode(&path, of_file);
+            mode(&folder, of_folder);
+            let read = read_credential(&path, 6).unwrap();
+            assert_eq!(read.is_some(), is_read, "{of_folder:o} {of_file:o}");
+            mode(&folder, 0o700);
+        }
+        mode(&path, 0o440);
+        assert_eq!(
+            read_credential(&path, 5).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert_eq!(read_credential(&path, 6).unwrap(), None, "a link leads elsewhere");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(read_credential(&path, 6).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

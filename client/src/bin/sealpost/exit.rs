@@ -106,19 +106,25 @@ impl From<&Error> for Exit {
             | Error::NoKeyFile(_)
             | Error::AlreadyEnrolled(_)
             | Error::OpenPassphraseFile(_)
+            | Error::OpenCredential(_)
+            | Error::OpenKeyFile(_)
             | Error::Taken(_)
             | Error::State => Self::KeyFile,
-            Error::File { .. } | Error::NoSetupFile(_) | Error::Changed(_) | Error::ChangedSince(_) => Self::File,
-            Error::TooLate(_) | Error::Lapsed(_) => Self::Over,
+            Error::File { .. }
+            | Error::Gone { .. }
+            | Error::NoSetupFile(_)
+            | Error::Changed(_)
+            | Error::ChangedSince(_) => Self::File,
+            Error::TooLate(_) | Error::Lapsed(_) | Error::Ended(_) => Self::Over,
             Error::Log(_) | Error::UnexpectedStatement => Self::Log,
-            Error::UnknownRecipient(_) | Error::InvalidRecipient(_) => Self::Recipient,
+            Error::UnknownRecipient(_) | Error::InvalidRecipient(_) | Error::NoReceiver(_) => Self::Recipient,
             Error::Rejected(_)
             | Error::Container(_)
             | Error::Receipt(_)
             | Error::Anonymous
             | Error::NotTheInvitee(..) => Self::NotValid,
-            Error::Mismatch(_) => Self::WrongGateway,
-            Error::NotRegistrar | Error::HasKeys(_) | Error::NoShare(_) => Self::Refused,
+            Error::Mismatch(_) | Error::WrongPin(_) => Self::WrongGateway,
+            Error::NotRegistrar | Error::NotAService(_) | Error::HasKeys(_) | Error::NoShare(_) => Self::Refused,
             Error::NotFound(_) => Self::NotFound,
             Error::AlreadyReceived(_) | Error::AlreadySaved(_) => Self::AlreadyReceived,
             Error::Declined => Self::Declined,

@@ -6,7 +6,7 @@
 use std::io::Write as _;
 
 use sealpost_client::verify::Accepted;
-use sealpost_client::{Error, text, time};
+use sealpost_client::{text, time};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Exit;
@@ -63,18 +63,13 @@ pub(crate) fn report(report: &Report, json: bool) -> Exit {
     report.exit
 }
 
-/// Shows why a command failed.
-pub(crate) fn failure(error: &Error, json: bool) -> Exit {
-    let exit = Exit::from(error);
-    fail(exit, &error.to_string(), json)
-}
-
 /// Says that the user stopped it, and what it left.
 pub(crate) fn interrupted(left: &str, json: bool) -> Exit {
     fail(Exit::Interrupted, left, json)
 }
 
-fn fail(exit: Exit, message: &str, json: bool) -> Exit {
+/// Shows why a command failed.
+pub(crate) fn fail(exit: Exit, message: &str, json: bool) -> Exit {
     if json {
         let error = error_json(exit, message);
         write_document(&Map::from_iter([("error".to_owned(), error)]));

@@ -13,6 +13,7 @@ use sealpost_proto::enrolment::EnrolmentError;
 use sealpost_proto::link::Link;
 use zeroize::Zeroizing;
 
+use crate::credentials::Credentials;
 use crate::output::note;
 
 const MAX_SECRET_FILE: u64 = 16 * 1024;
@@ -134,7 +135,7 @@ pub(crate) fn link(argument: Option<&str>, file: Option<&Path>) -> Result<Link, 
         (Some(text), _) => return open_link(text),
         (None, Some(path)) if path == Path::new("-") => from_stdin()?,
         (None, Some(path)) => from_file(path)?,
-        (None, None) => prompt("The link, pasted whole: ")?,
+        (None, None) => prompt_or("The link, pasted whole: ", NO_LINK)?,
     };
     Ok(Link::parse(&unwrapped(&text))?)
 }
@@ -202,10 +203,19 @@ fn read_stdin(is_whole: impl Fn(&[u8]) -> bool) -> Result<Typed, Error> {
     text_of(&bytes.map_err(|error| Error::file("read", path, error))?, path)
 }
 
-/// A passphrase serves for years: a file of it that others can read is refused.
+/// A passphrase serves for years: a file of it that others can read is refused. systemd's credentials have a rule of their own.
 fn from_private_file(path: &Path) -> Result<Zeroizing<String>, Error> {
-    let bytes = platform::read_private(path, MAX_SECRET_FILE).map_err(|error| Error::file("read", path, error))?;
-    let bytes = bytes.ok_or_else(|| Error::OpenPassphraseFile(path.to_owned()))?;
+    let is_credential = Credentials::given().is_some_and(|credentials| credentials.hold(path));
+    let (bytes, refused) = if is_credential {
+        let refused = Error::OpenCredential(path.to_owned());
+        (platform::read_credential(path, MAX_SECRET_FILE), refused)
+    } else {
+        let refused = Error::OpenPassphraseFile(path.to_owned());
+        (platform::read_private(path, MAX_SECRET_FILE), refused)
+    };
+    let bytes = bytes
+        .map_err(|error| Error::file("read", path, error))?
+        .ok_or(refused)?;
     Ok(first_line(&text_of(&bytes, path)?))
 }
 
@@ -225,14 +235,22 @@ fn first_line(text: &str) -> Zeroizing<String> {
 }
 
 fn prompt(text: &str) -> Result<Typed, Error> {
+    let is_service = Credentials::given().is_some();
+    prompt_or(text, if is_service { NO_CREDENTIAL } else { NO_PASSPHRASE })
+}
+
+const NO_PASSPHRASE: &str = "There is no terminal to ask for a secret; name a file with --passphrase-file or SEALPOST_PASSPHRASE_FILE (for strings: a path or `-`).";
+const NO_CREDENTIAL: &str = "This service has no credential `sealpost-passphrase`, and there is no terminal to ask; add LoadCredentialEncrypted=sealpost-passphrase: with its file to the unit, or name a file with --passphrase-file.";
+const NO_LINK: &str =
+    "There is no terminal to ask for the link; name it as LINK, or if it holds a secret its file with --link-file.";
+
+/// Asks without echo; `nobody` is the sentence where no terminal is there to ask.
+fn prompt_or(text: &str, nobody: &str) -> Result<Typed, Error> {
     let typed = rpassword::prompt_password(text).map(Zeroizing::new);
     typed.map_err(|error| match error.kind() {
         ErrorKind::Interrupted => Error::Interrupted,
         ErrorKind::UnexpectedEof => Error::Input("Nothing was typed, so nothing was done; run it again.".to_owned()),
-        _ => Error::Input(
-            "There is no terminal to ask for a secret; name a file with --passphrase-file or SEALPOST_PASSPHRASE_FILE (for strings: a path or `-`)."
-                .to_owned(),
-        ),
+        _ => Error::Input(nobody.to_owned()),
     })
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::looking::{Audit, Directory, Inspect, Keys};
-pub(crate) use self::org::{Admin, Enrol, Org, OrgInit};
+pub(crate) use self::org::{Admin, Enrol, Invite, Limits, Org, OrgInit, Service};
 pub(crate) use self::pull::Pull;
 pub(crate) use self::receiving::{Get, Receive};
 pub(crate) use self::sending::{Link, Rearm, Resume, Revoke, Send, Status, Until};
@@ -34,7 +34,10 @@ pub(crate) struct Global {
     /// The client's folder [default: ~/.config/sealpost]
     #[arg(long, global = true, env = "SEALPOST_HOME", value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// File whose first line is the passphrase of the key file [default: ask on the terminal]
+    /// An account of its own in the client's folder, where one person or service has several
+    #[arg(long, global = true, env = "SEALPOST_PROFILE", value_name = "NAME", value_parser = values::profile)]
+    pub(crate) profile: Option<String>,
+    /// File whose first line is the passphrase of the key file [default: systemd's credential, or ask on the terminal]
     #[arg(long, global = true, env = "SEALPOST_PASSPHRASE_FILE", value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Report one JSON document on standard output

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use std::net::IpAddr;
+
 use sealpost_client::words::{MAX_WORDS, MIN_WORDS};
 use sealpost_proto::id::Address;
+use sealpost_proto::key::service::{Network, Scope};
 
 /// SHA-256 of the gateway's public key.
 pub(crate) type Pin = [u8; 32];
@@ -25,6 +28,47 @@ pub(super) fn full_address(text: &str) -> Result<Address, String> {
             "'{address}' is not a whole address; write it like reyes@practice.example."
         )),
     }
+}
+
+/// A profile's name: it names a folder, and the credentials of a service.
+pub(crate) fn profile(text: &str) -> Result<String, String> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=64).contains(&text.len()) && text.bytes().all(is_letter) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 64 of the letters a-z, the digits and `-`".to_owned())
+    }
+}
+
+pub(super) fn scope(text: &str) -> Result<Scope, String> {
+    text.parse().map_err(|_| "receive, send or link".to_owned())
+}
+
+/// `any`, a network, or one address. A network with bits behind its length is told as it would be meant.
+pub(super) fn network(text: &str) -> Result<Reach, String> {
+    if text == "any" {
+        return Ok(Reach::Anywhere);
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Reach::From(Network::of(address)));
+    }
+    let meant = Network::enclosing(text)
+        .map_err(|_| "`any`, an address, or a network such as 10.0.0.0/8 or 2001:db8::/32".to_owned())?;
+    match meant.to_string().eq_ignore_ascii_case(text) {
+        true => Ok(Reach::From(meant)),
+        false => Err(format!(
+            "the network that holds this address is {meant}: write that, or the address without a length"
+        )),
+    }
+}
+
+/// Where an account may be used from, by one argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// From anywhere.
+    Anywhere,
+    /// From there.
+    From(Network),
 }
 
 pub(super) fn pin(text: &str) -> Result<Pin, String> {
@@ -93,6 +137,29 @@ mod tests {
         assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
         assert!(duration("0s").is_err() && duration("1.5s").is_err() && duration("s").is_err());
         assert_eq!(openings("0"), Err("at least 1".to_owned()));
+    }
+
+    #[test]
+    fn networks_are_taken_in_one_spelling_and_others_told() {
+        let taken = |text: &str| match network(text) {
+            Ok(Reach::From(network)) => network.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(network("any"), Ok(Reach::Anywhere));
+        assert_eq!(taken("10.0.0.0/8"), "10.0.0.0/8");
+        assert_eq!(taken("192.0.2.7"), "192.0.2.7/32");
+        assert_eq!(taken("2001:DB8::/32"), "2001:db8::/32");
+        assert_eq!(taken("2001:db8::1"), "2001:db8::1/128");
+        assert!(network("10.1.2.3/8").unwrap_err().contains("10.0.0.0/8"));
+        assert!(network("clinic").is_err() && network("10.0.0.0/40").is_err());
+    }
+
+    #[test]
+    fn a_profile_is_a_plain_word() {
+        assert_eq!(profile("billing-2"), Ok("billing-2".to_owned()));
+        for bad in ["", "Billing", "a/b", "..", "a.b", "a b", &"x".repeat(65)] {
+            assert!(profile(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `admin invite`, `admin confirm` and `admin list`.
+//! `admin invite`, `admin service`, `admin confirm` and `admin list`.
 
 use std::path::Path;
 
@@ -6,11 +6,14 @@ use sealpost_client::admin::{self, Confirmable};
 use sealpost_client::{Error, Session, platform, text, time};
 use sealpost_proto::api::{InviteState, InviteSummary, MAX_INVITE_LIFETIME};
 use sealpost_proto::id::Address;
+use sealpost_proto::key::ServiceLimits;
 use serde_json::{Value, json};
 
-use crate::cli::Admin;
+use super::service;
+use crate::cli::{Admin, Invite};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::limits;
 use crate::output::{Report, count, error_json, note};
 use crate::secrets;
 
@@ -22,13 +25,18 @@ pub(super) async fn run(context: &Context, args: Admin) -> Result<Report, Error>
     let mut session = context.session()?;
     session.update_and_check().await?;
     match args {
-        Admin::Invite { address, expires, out } => invite(&session, address, expires, out.as_deref()).await,
+        Admin::Invite(args) => invite(&mut session, args).await,
+        Admin::Service(args) => service::run(&mut session, args).await,
         Admin::List => list(&session).await,
         Admin::Confirm { addresses, yes } => confirm(&mut session, &addresses, yes).await,
     }
 }
 
-async fn invite(session: &Session, address: Address, expires: u64, out: Option<&Path>) -> Result<Report, Error> {
+async fn invite(session: &mut Session, args: Invite) -> Result<Report, Error> {
+    let Invite {
+        address, expires, out, ..
+    } = args;
+    let out = out.as_deref();
     if expires > MAX_INVITE_LIFETIME {
         return Err(Error::Input(
             "An invitation can be used for at most 30 days; choose a shorter --expires.".to_owned(),
@@ -39,10 +47,31 @@ async fn invite(session: &Session, address: Address, expires: u64, out: Option<&
             "The file for the enrolment string exists already and is not replaced; name another.".to_owned(),
         ));
     }
+    // Limits before keys: nobody ever has the keys of an account without them.
+    if args.service {
+        service::announce(session, &address, args.limits).await?;
+    } else if args.limits.is_any() {
+        return Err(Error::Input(
+            "--scope, --network and --valid limit a service account; add --service, or leave them out.".to_owned(),
+        ));
+    }
     let string = admin::invite(session, address, expires).await?;
     let expires_at = session.env.now() + expires;
     let until = time::local(expires_at);
-    let mut json = json!({"invite": string.invite, "address": string.to, "expires_at": expires_at});
+    let limits = limits_of(session, &string.to);
+    if let Some(limits) = limits {
+        note(&format!(
+            "{} is a service account: {}",
+            string.to,
+            limits::text(limits, session.env.now())
+        ));
+    }
+    let mut json = json!({
+        "invite": string.invite,
+        "address": string.to,
+        "expires_at": expires_at,
+        "service": limits::json(limits),
+    });
     let text = match out {
         Some(path) => {
             let line = zeroize::Zeroizing::new(format!("{}\n", *string.to_text()));
@@ -70,6 +99,12 @@ async fn invite(session: &Session, address: Address, expires: u64, out: Option<&
         }
     };
     Ok(Report::done(text, json))
+}
+
+/// What a service account may do; none for a person.
+fn limits_of<'a>(session: &'a Session, address: &Address) -> Option<&'a ServiceLimits> {
+    let label = session.account.label_of(address);
+    session.mirror.directory().service(&label)
 }
 
 async fn list(session: &Session) -> Result<Report, Error> {
@@ -129,21 +164,32 @@ async fn confirm(session: &mut Session, addresses: &[Address], yes: bool) -> Res
 }
 
 async fn confirm_one(session: &Session, confirmable: Confirmable, yes: bool) -> Result<Value, Error> {
+    let limits = limits_of(session, &confirmable.address);
+    let kind = limits.map_or_else(
+        || "a person, with all that a person may do".to_owned(),
+        |limits| format!("service account: {}", limits::text(limits, session.env.now())),
+    );
     let shown = json!({
         "address": confirmable.address,
+        "service": limits::json(limits),
         "identity": confirmable.identity,
         "safety_number": confirmable.safety_number,
         "check_number": confirmable.check_number,
     });
     let question = format!(
-        "{}, keys posted {}\n  check number:           {}\n  safety number with you: {}\n\
+        "{}, keys posted {}\n  what it is:            {kind}\n  check number:           {}\n  safety number with you: {}\n\
          These keys come from whoever has the enrolment string. Compare the check number by phone: the person sees the same \
          with `sealpost whoami`.\n\
-         Sign this person in?",
+         Sign {} in?",
         text::line(confirmable.address.as_str()),
         time::local(confirmable.posted_at),
         confirmable.check_number,
         confirmable.safety_number,
+        if limits.is_some() {
+            "this service"
+        } else {
+            "this person"
+        },
     );
     if !yes && !secrets::confirm(&question) {
         return Err(Error::Declined);

@@ -5,6 +5,7 @@ use sealpost_proto::key::fingerprint;
 use serde_json::{Value, json};
 
 use crate::context::{Context, People};
+use crate::limits;
 use crate::output::Report;
 
 pub(super) async fn list(context: &Context) -> Result<Report, Error> {
@@ -20,11 +21,15 @@ pub(super) async fn list(context: &Context) -> Result<Report, Error> {
         let is_self = member.identity == own;
         let is_valid = directory.recipient(&member.label, now).is_some();
         let number = (!is_self).then(|| fingerprint::safety_number(&own, &member.identity));
-        let remark = match (is_self, is_valid, &number) {
+        let limits = directory.service(&member.label);
+        let mut remark = match (is_self, is_valid, &number) {
             (true, ..) => "you".to_owned(),
-            (_, false, _) => "revoked or not valid today: cannot be sent to".to_owned(),
+            (_, false, _) => "cannot be sent to: revoked, not valid today, or not there to receive".to_owned(),
             (.., number) => format!("safety number {}", number.clone().unwrap_or_default()),
         };
+        if let Some(limits) = limits {
+            remark.push_str(&format!("; service account: {}", limits::text(limits, now)));
+        }
         text.push_str(&format!("\n  {:<40} {remark}", people.name(&member.label)));
         items.push(json!({
             "address": people.address(&member.label),
@@ -32,6 +37,7 @@ pub(super) async fn list(context: &Context) -> Result<Report, Error> {
             "identity": member.identity,
             "self": is_self,
             "can_be_sent_to": is_valid,
+            "service": limits::json(limits),
             "registrar": directory.is_registrar(&member.label, now),
             "safety_number": number,
         }));

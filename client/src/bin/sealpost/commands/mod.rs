@@ -17,6 +17,7 @@ mod receive;
 mod resume;
 mod revoke;
 mod send;
+mod service;
 mod status;
 mod whoami;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealpost_client::pull::config::{Config, Settings};
 use sealpost_client::pull::event::{Event, Listener};
 use sealpost_client::pull::{Outcome, Puller};
-use sealpost_client::{Env, Error, Home, Session, time};
+use sealpost_client::{Env, Error, time};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
@@ -14,7 +14,7 @@ use crate::cli::Pull;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{self, Report, count, error_json};
-use crate::{secrets, service};
+use crate::service;
 
 /// The profile of the default home.
 const DEFAULT: &str = "default";
@@ -74,9 +74,7 @@ fn config(args: &Pull) -> Result<Config, Error> {
 /// One account of several.
 struct Profile {
     name: String,
-    home: Home,
-    passphrase_file: Option<std::path::PathBuf>,
-    env: Env,
+    context: Context,
 }
 
 impl Profile {
@@ -93,8 +91,7 @@ impl Profile {
     }
 
     async fn try_once(&self, settings: &Settings, log: &Arc<Log>, is_watching: bool) -> Result<Outcome, Error> {
-        let passphrase = secrets::passphrase(self.passphrase_file.as_deref())?;
-        let session = Session::open(self.home.clone(), &passphrase, self.env.clone())?;
+        let session = self.context.session()?;
         let listener: Arc<dyn Listener> = Arc::<Log>::clone(log);
         let mut puller = Puller::open(session, settings.clone(), listener)?;
         if is_watching {
@@ -104,34 +101,13 @@ impl Profile {
     }
 }
 
-/// The default home, if it has keys, and the profiles by name.
+/// All accounts that have keys here.
 fn profiles(context: &Context) -> Result<Vec<Profile>, Error> {
-    let mut found = Vec::new();
-    let mut add = |name: String, home: Home| {
-        if home.key_file().exists() {
-            found.push(Profile {
-                name,
-                home,
-                passphrase_file: context.passphrase_file.clone(),
-                env: context.env.clone(),
-            });
-        }
+    let named = |context: Context| Profile {
+        name: context.profile.clone().unwrap_or_else(|| DEFAULT.to_owned()),
+        context,
     };
-    add(DEFAULT.to_owned(), context.home.clone());
-    let folder = context.home.path().join("profiles");
-    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    for name in names {
-        let home = Home::new(folder.join(&name));
-        add(name, home);
-    }
-    if found.is_empty() {
-        return Err(Error::NoKeyFile(context.home.key_file()));
-    }
-    Ok(found)
+    Ok(context.profiles()?.into_iter().map(named).collect())
 }
 
 /// Shows what happens, and tells the service manager.

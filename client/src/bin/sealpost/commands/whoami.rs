@@ -6,6 +6,7 @@ use sealpost_proto::problem::ProblemKind;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::limits;
 use crate::output::Report;
 
 pub(super) async fn run(context: &Context) -> Result<Report, Error> {
@@ -26,6 +27,7 @@ pub(super) async fn run(context: &Context) -> Result<Report, Error> {
                 .flatten()
         })
         .collect();
+    let limits = session.mirror.directory().service(&session.account.label());
     let state = if me.is_some() { "confirmed" } else { "unconfirmed" };
     let account = &session.account;
     let organisation = session.mirror.directory().org_name();
@@ -34,6 +36,7 @@ pub(super) async fn run(context: &Context) -> Result<Report, Error> {
         "label": account.label(),
         "state": state,
         "roles": roles,
+        "service": limits::json(limits),
         "organisation": {"name": organisation, "fingerprint": account.org},
         "gateway": {"id": account.at.gateway, "url": account.at.url, "pin": hex(&account.at.pin)},
         "identity": account.identity.public(),
@@ -48,6 +51,8 @@ pub(super) async fn run(context: &Context) -> Result<Report, Error> {
 
 fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error> {
     let account = &session.account;
+    let limits = session.mirror.directory().service(&account.label());
+    let shown = limits.map(|limits| format!("\nLimits:         {}", limits::text(limits, session.env.now())));
     let check = match state {
         "confirmed" => String::new(),
         _ => format!(
@@ -56,6 +61,7 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
         ),
     };
     let state = match state {
+        "confirmed" if limits.is_some() => "service account".to_owned(),
         "confirmed" if roles.is_empty() => "member".to_owned(),
         "confirmed" => format!("member, {}", roles.join(", ")),
         _ => "waits for confirmation by an administrator (`sealpost admin confirm`)".to_owned(),
@@ -63,7 +69,7 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
     let name = text::line(session.mirror.directory().org_name());
     let space = if name.is_empty() { "" } else { " " };
     Ok(format!(
-        "{}: {state}\n\
+        "{}: {state}{}\n\
          Organisation:   {name}{space}{}\n\
          Gateway:        {} at {}\n\
          Its pin:        {}\n\
@@ -72,6 +78,7 @@ fn text(session: &Session, state: &str, roles: &[&str]) -> Result<String, Error>
          Encryption key: {}\n\
          Key file:       {}{check}",
         account.address,
+        shown.unwrap_or_default(),
         account.org,
         account.at.gateway,
         account.at.url,
