@@ -13,7 +13,6 @@ pub mod nights;
 pub mod organisation;
 pub mod person;
 pub mod proxy;
-pub mod proxy;
 pub mod results;
 pub mod samples;
 pub mod search;
