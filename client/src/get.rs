@@ -299,13 +299,8 @@ fn unknown_gateway() -> Result<GatewayId, Error> {
 /// Who has a link and a wrong pin has no enrolment.
 fn by_link(error: ApiError) -> Error {
     match error {
-        ApiError::WrongKey => {
-            ApiError::Untrusted("its key is not the one of --pin, and it is self-made".to_owned()).into()
-        }
-        ApiError::Intercepted(issuer) => {
-            let why = format!("its key is not the one of --pin, and it is issued by {issuer}");
-            ApiError::Untrusted(why).into()
-        }
+        ApiError::WrongKey => Error::WrongPin("self-made".to_owned()),
+        ApiError::Intercepted(issuer) => Error::WrongPin(format!("issued by {issuer}")),
         other => other.into(),
     }
 }

@@ -1,7 +1,7 @@
 //! Re-arming: a gateway that was restored from a backup lost its half of the keys and holds the transfers until their sender hands
 //! the share over again.
 
-use sealpost_proto::api::{RearmRequest, TransferState};
+use sealpost_proto::api::{LinkState, RearmRequest, TransferState, TransferSummary};
 use sealpost_proto::encoding::Base64;
 use sealpost_proto::id::TransferId;
 
@@ -43,7 +43,8 @@ pub struct Held {
 /// # Errors
 /// [`Error`].
 pub async fn held(session: &Session) -> Result<Held, Error> {
-    let all = List::Sent.list(&session.api, usize::MAX).await?;
+    let mut all = List::Sent.list(&session.api, usize::MAX).await?;
+    burn_again(session, &mut all).await?;
     let mut held = Held::default();
     for summary in all.iter().filter(|summary| summary.state == TransferState::Held) {
         let record = SentRecord::get(&session.state, &summary.transfer)?;
@@ -52,4 +53,31 @@ pub async fn held(session: &Session) -> Result<Held, Error> {
         list.push(summary.transfer);
     }
     Ok(held)
+}
+
+/// Tells a gateway that was restored, or that lost records, again of links that this client has burned and that it shows as not burned;
+/// where that was the only way to open a transfer, the transfer ends. What the gateway refuses stays as it shows it.
+///
+/// # Errors
+/// [`Error::File`].
+pub async fn burn_again(session: &Session, shown: &mut [TransferSummary]) -> Result<(), Error> {
+    for summary in shown.iter_mut().filter(|summary| !summary.links.is_empty()) {
+        let record = match SentRecord::get(&session.state, &summary.transfer) {
+            Ok(Some(record)) => record,
+            // Whoever shows the transfer says that its record is damaged.
+            Ok(None) | Err(Error::State) => continue,
+            Err(error) => return Err(error),
+        };
+        let burned: Vec<_> = record.burned().collect();
+        let risen = |link: &&mut sealpost_proto::api::LinkSummary| {
+            link.state != LinkState::Burned && burned.contains(&link.link)
+        };
+        for link in summary.links.iter_mut().filter(risen) {
+            if let Ok(answer) = session.api.burn_link(&link.link).await {
+                link.state = LinkState::Burned;
+                summary.state = answer.state;
+            }
+        }
+    }
+    Ok(())
 }

@@ -16,6 +16,8 @@ use crate::error::Error;
 use crate::home::State;
 
 const SENT: &str = "sent";
+/// Records that the user has put aside: no list shows them, but they count again should the gateway show their transfers.
+const ASIDE: &str = "aside";
 const RECEIVED: &str = "received";
 
 /// 32 secret bytes in a sealed record: wiped when dropped, never shown; 64 hex digits within the seal.
@@ -192,12 +194,25 @@ impl SentRecord {
         state.remove(SENT, &transfer.to_string())
     }
 
-    /// The record of a transfer, if this client sent it.
+    /// Puts the record aside: [`Self::all`] does not list it any more.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::State`].
+    pub fn put_aside(&self, state: &State, env: &Env) -> Result<(), Error> {
+        state.put(ASIDE, &self.transfer.to_string(), self, env)?;
+        self.remove(state)
+    }
+
+    /// The record of a transfer, if this client sent it, also if it was put aside.
     ///
     /// # Errors
     /// [`Error::File`] or [`Error::State`].
     pub fn get(state: &State, transfer: &TransferId) -> Result<Option<Self>, Error> {
-        state.get(SENT, &transfer.to_string())
+        let name = transfer.to_string();
+        match state.get(SENT, &name)? {
+            None => state.get(ASIDE, &name),
+            found => Ok(found),
+        }
     }
 
     /// The file of a transfer's record, to be named when it is damaged.
@@ -320,6 +335,10 @@ mod tests {
         assert_eq!(damaged, [path]);
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].transfer, TransferId::from_bytes([2; 16]));
+        records[0].put_aside(&state, &Env::system()).unwrap();
+        assert!(SentRecord::all(&state).unwrap().0.is_empty());
+        let kept = SentRecord::get(&state, &records[0].transfer).unwrap();
+        assert!(kept.is_some(), "it is put aside, not lost");
     }
 
     #[test]

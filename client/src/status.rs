@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use sealpost_proto::api::{RecipientState, TransferState, TransferSummary};
 use sealpost_proto::id::{Address, Hash, Label, TransferId};
+use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::Reason;
 
 pub use links::LinkStatus;
@@ -94,6 +95,10 @@ pub struct Missing {
     pub transfer: TransferId,
     /// For whom.
     pub recipients: Vec<Address>,
+    /// It has a link.
+    pub has_link: bool,
+    /// Until when it could be opened, unix seconds.
+    pub expires_at: u64,
     /// The gateway has signed that it accepted it: then it hides it. Else sending was interrupted.
     pub was_accepted: bool,
     /// What is needed to go on with it is kept.
@@ -286,17 +291,69 @@ pub fn missing(session: &Session, listed: &[TransferSummary]) -> Result<(Vec<Mis
             record.put(&session.state, &session.env)?;
         }
     }
+    records.retain(|record| !is_listed(record) && record.expires_at > now);
+    // The newest are likely to end last.
+    records.sort_by_key(|record| std::cmp::Reverse(record.expires_at));
+    Ok((as_missing(session, records)?, damaged))
+}
+
+fn as_missing(session: &Session, records: Vec<SentRecord>) -> Result<Vec<Missing>, Error> {
     let (unfinished, _) = crate::resume::unfinished(session)?;
-    let missing = records
-        .into_iter()
-        .filter(|record| !is_listed(record) && record.expires_at > now);
-    let missing = missing.map(|record| Missing {
+    let missing = records.into_iter().map(|record| Missing {
         transfer: record.transfer,
+        has_link: !record.links.is_empty(),
+        expires_at: record.expires_at,
         recipients: record.recipients.into_iter().map(|to| to.address).collect(),
         was_accepted: record.accepted.is_some(),
         is_unfinished: unfinished.iter().any(|one| one.transfer == record.transfer),
     });
-    Ok((missing.collect(), damaged))
+    Ok(missing.collect())
+}
+
+/// A transfer that this client remembers, by the beginning of its id, where asking the gateway for it came to `refused`.
+///
+/// # Errors
+/// `refused` itself if it does not say that there is no such transfer, or if none is remembered; [`Error::Input`] if there are several.
+pub fn missing_named(session: &Session, prefix: &str, refused: Error) -> Result<Missing, Error> {
+    if !is_not_found(&refused) {
+        return Err(refused);
+    }
+    let (mut records, _) = SentRecord::all(&session.state)?;
+    records.retain(|record| record.transfer.to_string().starts_with(prefix));
+    let mut named = as_missing(session, records)?;
+    let Some(missing) = named.pop() else {
+        return Err(refused);
+    };
+    if named.is_empty() {
+        return Ok(missing);
+    }
+    Err(Error::Input(format!(
+        "Several transfers have ids that begin with {prefix}; give more digits."
+    )))
+}
+
+fn is_not_found(error: &Error) -> bool {
+    match error {
+        Error::NotFound(_) => true,
+        Error::Api(error) => error.kind() == Some(ProblemKind::NotFound),
+        _ => false,
+    }
+}
+
+/// Puts a transfer that the gateway does not show aside: no list names it any more. Should the gateway show it again, all that was
+/// remembered of it counts as before.
+///
+/// # Errors
+/// [`Error::Input`] for one that is unfinished; [`Error`].
+pub fn put_aside(session: &Session, missing: &Missing) -> Result<(), Error> {
+    if missing.is_unfinished {
+        return Err(Error::Input(format!(
+            "Transfer {0} is not sent yet: `sealpost resume {0}` goes on with it, and with --discard throws it away.",
+            missing.transfer
+        )));
+    }
+    let record = SentRecord::get(&session.state, &missing.transfer)?;
+    record.map_or(Ok(()), |record| record.put_aside(&session.state, &session.env))
 }
 
 #[cfg(test)]

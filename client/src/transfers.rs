@@ -72,7 +72,7 @@ impl List {
         let mut matching = all.into_iter().filter(|t| t.transfer.to_string().starts_with(prefix));
         let found = matching.next().ok_or_else(|| {
             Error::NotFound(format!(
-                "There is no transfer whose id begins with {prefix}; `sealpost inbox` and `sealpost status` list them."
+                "There is no transfer whose id begins with {prefix}; `sealpost inbox` and `sealpost status` list yours."
             ))
         })?;
         if matching.next().is_some() {

@@ -25,7 +25,7 @@ static LIST: LazyLock<Vec<&'static str>> = LazyLock::new(|| include_str!("words/
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum WordsError {
     /// Fewer or more than any link has.
-    #[error("That is {0} words, and a link has 5 to 12; ask the sender to read them again, and type all of them.")]
+    #[error("That is {}, and a link has 5 to 12; ask the sender to read them again, and type all of them.", counted(*.0))]
     Number(usize),
     /// Not in the list.
     #[error(
@@ -35,6 +35,14 @@ pub enum WordsError {
     /// The beginning of several words of the list.
     #[error("Word {0} is the beginning of several words; type it whole.")]
     Short(usize),
+}
+
+fn counted(words: usize) -> String {
+    match words {
+        0 => "no word".to_owned(),
+        1 => "1 word".to_owned(),
+        more => format!("{more} words"),
+    }
 }
 
 /// Draws so many words, each with the same chance.
@@ -151,5 +159,12 @@ mod tests {
             Err(WordsError::Unknown(2))
         );
         assert!(!WordsError::Unknown(5).to_string().contains("qqq"));
+        for (number, told) in [
+            (0, "That is no word, "),
+            (1, "That is 1 word, "),
+            (4, "That is 4 words, "),
+        ] {
+            assert!(WordsError::Number(number).to_string().starts_with(told), "{number}");
+        }
     }
 }

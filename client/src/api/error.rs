@@ -132,20 +132,31 @@ fn refusal(problem: &Problem, local_time: u64, retry_after: Option<u64>) -> Stri
             problem.status
         );
     };
-    let mut text = kind.title().to_owned();
+    let mut text = match (kind.status(), retry_after) {
+        (429, Some(seconds)) => kind.title().replace(AS_LONG, &duration(seconds)),
+        _ => kind.title().to_owned(),
+    };
     if let (ProblemKind::ClockSkew, Some(time)) = (kind, problem.time) {
         let (theirs, ours) = (crate::time::local(time), crate::time::local(local_time));
         text.push_str(&format!(
             " The gateway's clock says {theirs}, this device's says {ours}."
         ));
     }
-    if let (429, Some(seconds)) = (kind.status(), retry_after) {
-        text.push_str(&format!(" That is {seconds} seconds."));
-    }
     if kind.status() >= 500 {
         text.push_str(&format!(" Request id: {}.", request_id(problem)));
     }
     text
+}
+
+/// How the sentences of problems name a time that the answer says.
+const AS_LONG: &str = "as long as the answer says";
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        1 => "1 second".to_owned(),
+        0..=120 => format!("{seconds} seconds"),
+        more => format!("{} minutes", more.div_ceil(60)),
+    }
 }
 
 /// Without what could steer a terminal.
@@ -169,6 +180,23 @@ mod tests {
         .to_string();
         let (theirs, ours) = (crate::time::local(1_767_225_600), crate::time::local(1_767_229_200));
         assert!(shown.contains(&theirs) && shown.contains(&ours), "{shown}");
+    }
+
+    #[test]
+    fn how_long_to_wait_is_said_once() {
+        for kind in [ProblemKind::LinkDelayed, ProblemKind::TooManyRequests] {
+            let told = |seconds| {
+                let problem = Box::new(Problem::new(kind, "r".into()));
+                let refused = ApiError::Refused {
+                    problem,
+                    local_time: 0,
+                    retry_after: Some(seconds),
+                };
+                refused.to_string()
+            };
+            assert!(told(30).ends_with("; wait 30 seconds and try again."), "{}", told(30));
+            assert!(told(1).contains(" 1 second ") && told(121).contains(" 3 minutes "));
+        }
     }
 
     #[test]

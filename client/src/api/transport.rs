@@ -184,11 +184,28 @@ pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
+    // What the TLS library says of either is for programmers.
+    if is_no_tls(last) {
+        return "what answered does not speak TLS, so it is another program: check address and port".to_owned();
+    }
     match last.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-        // What the TLS library says of it is for programmers.
         Some(std::io::ErrorKind::UnexpectedEof) => "the connection was closed".to_owned(),
         _ => last.to_string(),
     }
+}
+
+fn is_no_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let tls = within.map_or_else(
+        || error.downcast_ref::<rustls::Error>(),
+        |within| within.downcast_ref::<rustls::Error>(),
+    );
+    matches!(
+        tls,
+        Some(rustls::Error::InvalidMessage(
+            rustls::InvalidMessage::InvalidContentType
+        ))
+    )
 }
 
 #[cfg(test)]
@@ -203,6 +220,19 @@ mod tests {
         assert!(!is_too_slow(2 * minute, 240 * 1024));
         assert!(is_too_slow(2 * minute + Duration::from_millis(1), 240 * 1024));
         assert!(!is_too_slow(34 * minute, 8 << 20), "a part on a slow line");
+    }
+
+    #[test]
+    fn an_answer_without_tls_is_told_in_plain_words() {
+        let tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, tls);
+        assert!(
+            innermost(&error).contains("does not speak TLS"),
+            "{}",
+            innermost(&error)
+        );
+        let other = std::io::Error::new(std::io::ErrorKind::InvalidData, rustls::Error::DecryptError);
+        assert!(!innermost(&other).contains("does not speak TLS"));
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub(super) struct Staging {
     is_kept: bool,
     /// A file that was there in part when staging was resumed.
     partial: Option<usize>,
+    /// The target folder was made for this transfer: it goes again if nothing comes to lie in it.
+    is_target_new: bool,
 }
 
 impl Staging {
@@ -40,7 +42,9 @@ impl Staging {
     pub(super) fn create(target: &Path, transfer: &TransferId, is_kept: bool) -> Result<Self, Error> {
         let folder = folder_of(target, transfer);
         let failed = |error| Error::file("make the staging folder", &folder, error);
-        fs::create_dir_all(target).map_err(|error| Error::file("make the folder", target, error))?;
+        let is_target_new = !target.exists();
+        // The names of what comes to lie in it are nobody else's business.
+        platform::create_private_dir(target).map_err(|error| Error::file("make the folder", target, error))?;
         platform::own_private_dir(&folder).map_err(failed)?;
         let lock_path = folder.join(LOCK);
         let lock = platform::open_private(&lock_path).map_err(failed)?;
@@ -60,6 +64,7 @@ impl Staging {
             open: None,
             is_kept,
             partial: None,
+            is_target_new,
         };
         if !is_kept {
             staging.remove_from(0)?;
@@ -249,6 +254,10 @@ impl Drop for Staging {
             // What cannot be removed now is removed when the same transfer is received again.
             let _ = fs::remove_dir_all(&self.folder);
         }
+        if self.is_target_new {
+            // Fails for one that holds something.
+            let _ = fs::remove_dir(&self.target);
+        }
     }
 }
 
@@ -408,10 +417,29 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_folder_is_not_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("letters/new");
+        let mut staging = Staging::create(&target, &ID, false).unwrap();
+        staging.finish(&[]).unwrap();
+        assert!(staging.place(&[], &[]).unwrap().is_empty());
+        assert!(!target.exists(), "it was made for files, and there is none");
+        fs::create_dir(&target).unwrap();
+        drop(Staging::create(&target, &ID, false).unwrap());
+        assert!(target.exists(), "it was there before");
+    }
+
+    #[test]
     #[cfg(unix)]
     fn staging_is_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("letters/new");
+        let staging = Staging::create(&made, &ID, true).unwrap();
+        for folder in [&made, &dir.path().join("letters")] {
+            assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        drop(staging);
         let mut staging = Staging::create(dir.path(), &ID, false).unwrap();
         staging.write(0, b"x").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -114,6 +114,12 @@ impl<H: Serialize + DeserializeOwned> Begun<H> {
         })))
     }
 
+    /// Whether another process is working on it.
+    pub(crate) fn is_busy(state: &State, kind: &str, name: &str) -> bool {
+        let file = File::open(journal_path(state, kind, name));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The facts, without opening the journal.
     pub(crate) fn head(state: &State, kind: &str, name: &str) -> Result<Option<H>, Error> {
         Ok(state.get::<Keyed<H>>(kind, name)?.map(|keyed| keyed.head))
@@ -198,8 +204,10 @@ mod tests {
         let mut begun = Begun::create(&state, &env, KIND, "a", "head".to_owned(), Some(&1_u32)).unwrap();
         begun.append(&2_u32, &env).unwrap();
         assert!(matches!(open(&state).0, Some(Found::Busy(head)) if head == "head"));
+        assert!(Begun::<String>::is_busy(&state, KIND, "a"));
         begun.put_head("another".to_owned(), &env).unwrap();
         drop(begun);
+        assert!(!Begun::<String>::is_busy(&state, KIND, "a"));
         let (Some(Found::Free(begun)), records) = open(&state) else {
             panic!("it is free");
         };

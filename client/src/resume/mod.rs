@@ -126,6 +126,15 @@ pub fn is_anything_unfinished(home: &Home) -> bool {
 }
 
 impl Unfinished {
+    /// Whether another process is working on it, so that nobody has to go on with it.
+    #[must_use]
+    pub fn is_busy(&self, session: &Session) -> bool {
+        match self.way {
+            Way::Out { .. } => Begun::<SendingHead>::is_busy(&session.state, SENDING, &self.transfer.to_string()),
+            Way::In { .. } => Begun::<ReceivingHead>::is_busy(&session.state, RECEIVING, &self.hh.to_string()),
+        }
+    }
+
     /// Goes on with it.
     ///
     /// # Errors

@@ -61,8 +61,12 @@ pub(super) async fn go_on(
         sending.remove()?;
         return Err(Error::TooLate(transfer));
     };
+    let transfer = sending.head.transfer;
     match continue_upload(session, draft, &kept, sending, input, progress).await {
         Err(Error::Changed(path)) => Err(Error::ChangedSince(path)),
+        Err(Error::File { path, source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Gone { file: path, transfer })
+        }
         other => other,
     }
 }

@@ -11,11 +11,16 @@ use crate::records::{SentLink, SentRecord};
 use crate::session::Session;
 use crate::verify;
 
+/// Digits of an id that are shown.
+const SHOWN_DIGITS: usize = 8;
+
 /// A link of a sent transfer.
 #[derive(Debug, Clone)]
 pub struct LinkStatus {
     /// Its name where the id must not stand.
     pub link: Hash,
+    /// The beginning of the id that stands in its text, if this device made it.
+    pub id: Option<String>,
     /// Its text, if this device knows it and it holds no secret.
     pub text: Option<String>,
     /// Where it stands; none if the gateway does not list it.
@@ -26,6 +31,8 @@ pub struct LinkStatus {
     pub openings_used: u32,
     /// Wrong tries since the last right one.
     pub failures: u32,
+    /// Where its transfer stands.
+    pub transfer: TransferState,
     /// How far the visitors have come.
     pub delivery: Delivery,
     /// What the gateway shows of it does not agree with what was sent, or proves nothing.
@@ -95,6 +102,10 @@ fn status_of(
         Some(Ok(verdict)) => (Some(verdict), None),
         Some(Err(error)) => (None, Some(error.to_string())),
     };
+    let is_burned_here = sent.is_some_and(|sent| sent.is_burned);
+    if is_burned_here && listed.is_some_and(|listed| listed.state != LinkState::Burned) {
+        doubt.get_or_insert_with(|| "This device burned this link, and the gateway shows it as not burned.".to_owned());
+    }
     if listed.is_none() {
         doubt = Some("The gateway does not list this link.".to_owned());
     }
@@ -108,11 +119,13 @@ fn status_of(
             || sent.map_or(Hash::from_bytes([0; 32]), SentLink::hash),
             |listed| listed.link,
         ),
+        id: sent.map(|sent| sent.link.to_string().chars().take(SHOWN_DIGITS).collect()),
         text: sent.and_then(|sent| sent.text(at)),
         state: listed.map(|listed| listed.state),
         openings: listed.map_or(0, |listed| listed.openings),
         openings_used: listed.map_or(0, |listed| listed.openings_used),
         failures: listed.map_or(0, |listed| listed.failures),
+        transfer: state,
         delivery,
         doubt,
     })

@@ -23,3 +23,4 @@ mod sending;
 mod strangers;
 mod tampering;
 mod wary;
+mod wording;

@@ -110,14 +110,14 @@ fn parts(person: &Person, transfer: &str) -> BTreeMap<u32, Hash> {
 }
 
 /// Sends `file` and is killed when the draft and `parts` parts are in the journal.
-fn killed_sending(desk: &Person, file: &Path, parts: usize) -> String {
+pub(super) fn killed_sending(desk: &Person, file: &Path, parts: usize) -> String {
     let child = start(desk, &[&"send", &"--to", &PROVIDER, &"--note", &"in parts", &file]);
     kill_when(child, || records(desk, "sending") > parts);
     unfinished(desk, "sending")
 }
 
 /// Receives a transfer and is killed when `parts` parts are in the journal.
-fn killed_receiving(provider: &Person, transfer: &str, target: &Path, parts: usize) {
+pub(super) fn killed_receiving(provider: &Person, transfer: &str, target: &Path, parts: usize) {
     let child = start(provider, &[&"receive", &transfer, &"--into", &target]);
     kill_when(child, || records(provider, "receiving") >= parts);
 }

@@ -86,7 +86,7 @@ fn ten_wrong_tries_lock_a_link_until_its_sender_unlocks_it() {
     assert_eq!(told_later(&made, &wrong, 0, &state), Some(ProblemKind::LinkDelayed));
     let slowed = visitor.open(&made, &made.words);
     assert_eq!(slowed.code, WRONG_WORDS, "{}", slowed.stderr);
-    assert!(slowed.stderr.contains(" seconds."), "{}", slowed.stderr);
+    assert!(slowed.stderr.contains(" seconds and try again."), "{}", slowed.stderr);
     let mut later = 0;
     for number in 6..=10 {
         later += 30 << (number - 5);

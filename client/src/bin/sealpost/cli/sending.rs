@@ -171,4 +171,10 @@ pub(crate) struct Status {
     /// At most so many, the newest first
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: usize,
+    /// Put the transfers of these ids aside, which the gateway does not show any more: no list names them from now on
+    #[arg(long, requires = "ids")]
+    pub(crate) forget: bool,
+    /// Do not ask before they are put aside
+    #[arg(long, requires = "forget")]
+    pub(crate) yes: bool,
 }

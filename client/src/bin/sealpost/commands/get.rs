@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, args: &Get) -> Result<Report, Error> 
     let total = visit.manifest.files.iter().map(|file| file.len).sum();
     note(&format!(
         "{}\nUntil {}: {}, {}.",
-        shown_from(&from),
+        shown_from(&from, false),
         time::local(visit.expires_at),
         count(visit.manifest.files.len(), "file"),
         bytes(total),
@@ -44,11 +44,12 @@ fn is_stdin(path: Option<&std::path::PathBuf>) -> bool {
     path.is_some_and(|path| path.as_os_str() == "-")
 }
 
-/// From whom, and how that is known.
-fn shown_from(from: &From) -> String {
+/// From whom, and how that is known. *Verified* is said of what has been fetched and checked whole.
+fn shown_from(from: &From, is_fetched: bool) -> String {
     let (address, name) = (text::line(from.address.as_str()), text::line(&from.organisation));
     if from.is_verified {
-        return format!("Verified: from {name}, the organisation that your link names. The gateway says: {address}.");
+        let head = if is_fetched { "Verified: from" } else { "From" };
+        return format!("{head} {name}, the organisation that your link names. The gateway says: {address}.");
     }
     format!("From whoever gave you these words; the gateway says: {address} of {name}.")
 }
@@ -77,7 +78,7 @@ impl Told {
             count(saved.files.len(), "file"),
             short_id(transfer),
             time::local(self.sealed_at),
-            shown_from(from),
+            shown_from(from, true),
         );
         text.push_str(&contents(&self.manifest, &saved.files));
         text.push_str(if saved.is_receipted {

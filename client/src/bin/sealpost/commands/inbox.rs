@@ -1,5 +1,6 @@
 //! `inbox`: what can be said of transfers before they are opened.
 
+use sealpost_client::resume::{Unfinished, Way};
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::{Error, Session, receive, text, time, verify};
 use sealpost_proto::api::{TransferState, TransferSummary};
@@ -20,21 +21,32 @@ pub(super) async fn run(context: &Context, args: &Limit) -> Result<Report, Error
     let mut items = Vec::with_capacity(transfers.len());
     // Receipts that could not be sent before go out now; if they cannot, the next time.
     let _ = receive::deliver_receipts(&session).await;
-    super::resume::remind(context, &session);
+    let unfinished = super::resume::waiting(&session);
+    super::resume::remind(context, &unfinished);
     for summary in &transfers {
-        let (line, item) = describe(&session, summary, &people)?;
+        let is_begun = |one: &Unfinished| matches!(one.way, Way::In { .. }) && one.transfer == summary.transfer;
+        let begun = unfinished.iter().any(is_begun).then_some(context);
+        let (line, item) = describe(&session, summary, &people, begun)?;
         text.push_str(&line);
         items.push(item);
     }
-    let is_new =
-        |item: &Value| item.get("received") == Some(&json!(false)) && item.get("state") == Some(&json!("available"));
+    let is_new = |item: &Value| {
+        let is = |name: &str, value: Value| item.get(name) == Some(&value);
+        is("received", json!(false)) && is("begun", json!(false)) && is("state", json!("available"))
+    };
     if items.iter().any(is_new) {
         text.push_str(&format!("\nNext: {} (or --all)", context.command("receive ID")));
     }
     Ok(Report::done(text, json!({"transfers": items})))
 }
 
-fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Result<(String, Value), Error> {
+/// The line and the item of a transfer; `begun` says with which context to go on if receiving it was interrupted here.
+fn describe(
+    session: &Session,
+    summary: &TransferSummary,
+    people: &People,
+    begun: Option<&Context>,
+) -> Result<(String, Value), Error> {
     let id = short_id(&summary.transfer);
     let overview = match verify::overview(summary, &session.account.at, &session.mirror) {
         Ok(overview) => overview,
@@ -48,7 +60,10 @@ fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Re
     let (header, seal) = (&overview.header, &overview.seal);
     let is_received = receive::is_received(session, &Hash::from_bytes(header.hash()))?;
     let size = seal.body.payload_len.saturating_sub(48 * seal.body.segments);
-    let state = state(summary, header.expires_at, is_received, session.env.now());
+    let state = match begun.filter(|_| !is_received && is_open(summary, header.expires_at, session.env.now())) {
+        Some(context) => context.hints(&format!("begun here: `sealpost resume {id}` goes on")),
+        None => state(summary, header.expires_at, is_received, session.env.now()).to_owned(),
+    };
     let label = summary
         .public_label
         .map(|label| format!("  [{}]", label_name(label)))
@@ -76,6 +91,7 @@ fn describe(session: &Session, summary: &TransferSummary, people: &People) -> Re
         "openings_used": used(summary),
         "state": summary.state,
         "received": is_received,
+        "begun": begun.is_some(),
         "public_label": summary.public_label,
     });
     Ok((line, item))
@@ -93,6 +109,11 @@ fn left(summary: &TransferSummary) -> String {
     left.map_or(String::new(), |left| {
         format!("  {} left", count(left as usize, "opening"))
     })
+}
+
+/// Whether an opening that was begun can go on: it may have been the last.
+fn is_open(summary: &TransferSummary, expires_at: u64, now: u64) -> bool {
+    matches!(summary.state, TransferState::Available | TransferState::Used) && now < expires_at
 }
 
 fn state(summary: &TransferSummary, expires_at: u64, is_received: bool, now: u64) -> &'static str {

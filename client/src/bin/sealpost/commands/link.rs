@@ -1,15 +1,16 @@
 //! `link list|rearm|burn`, and what `send` tells of a link that it made.
 
-use sealpost_client::api::{Api, Trust};
+use sealpost_client::api::{Api, ApiError, Trust};
 use sealpost_client::link::DrawnLink;
 use sealpost_client::records::SentRecord;
 use sealpost_client::status::{self, Delivery, LinkStatus, TransferStatus};
 use sealpost_client::transfers::{List, short_id};
-use sealpost_client::{Error, Session, text, time};
+use sealpost_client::{Error, Session, rearm, text, time};
 use sealpost_proto::api::{LinkState, TransferState};
 use sealpost_proto::encoding::hex;
 use sealpost_proto::id::Hash;
 use sealpost_proto::link::{Link as LinkText, link_hash};
+use sealpost_proto::problem::ProblemKind;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -27,7 +28,7 @@ const SHOWN_DIGITS: usize = 8;
 pub(super) async fn run(context: &Context, args: &Link) -> Result<Report, Error> {
     match args {
         Link::List(limit) => list(context, limit).await,
-        Link::Rearm { link } => rearm(context, link).await,
+        Link::Rearm { link } => unlock(context, link).await,
         Link::Burn { link, yes } => burn(context, link, *yes).await,
     }
 }
@@ -119,7 +120,7 @@ async fn list(context: &Context, limit: &Limit) -> Result<Report, Error> {
     let mut items = Vec::with_capacity(shown.len());
     let mut exit = Exit::Ok;
     for (status, link) in shown {
-        text.push_str(&format!("\n{}", line(status, link)));
+        text.push_str(&format!("\n{}", line(context, status, link)));
         if let Some(doubt) = &link.doubt {
             exit = Exit::NotValid;
             text.push_str(&format!("\n    {}", text::line(doubt)));
@@ -130,28 +131,41 @@ async fn list(context: &Context, limit: &Limit) -> Result<Report, Error> {
     Ok(Report { exit, ..report })
 }
 
-fn line(status: &TransferStatus, link: &LinkStatus) -> String {
+fn line(context: &Context, status: &TransferStatus, link: &LinkStatus) -> String {
     let text = link
         .text
         .clone()
         .unwrap_or_else(|| "(its secret is not kept, so it cannot be shown)".to_owned());
     format!(
-        "{}  of transfer {}  until {}  {}\n  {text}",
+        "{}  of transfer {}  until {}{}  {}\n  {text}",
         short(&link.link),
         short_id(&status.transfer),
         time::local(status.expires_at),
-        sentence(link),
+        shown_id(link),
+        context.hints(&sentence(link)),
     )
+}
+
+/// How the id begins that stands in a link's text, which is none of its other numbers.
+pub(super) fn shown_id(link: &LinkStatus) -> String {
+    let shown = link.id.as_ref().map(|id| format!("  its text has id {id}..."));
+    shown.unwrap_or_default()
 }
 
 /// Where a link stands.
 pub(super) fn sentence(link: &LinkStatus) -> String {
-    let state = match link.state {
-        None => "NOT LISTED by the gateway: tell your administrator".to_owned(),
-        Some(LinkState::Open) => "open".to_owned(),
-        Some(LinkState::Locked) => "LOCKED after ten wrong tries: `sealpost link rearm` unlocks it".to_owned(),
-        Some(LinkState::Used) => "all openings used".to_owned(),
-        Some(LinkState::Burned) => "burned".to_owned(),
+    use TransferState::{Available, Expired, Held, Revoked};
+    let state = match (link.state, link.transfer, link.delivery) {
+        (None, ..) => "NOT LISTED by the gateway: tell your administrator".to_owned(),
+        (Some(LinkState::Burned), ..) => "burned".to_owned(),
+        (_, Expired, _) => "expired".to_owned(),
+        (_, Revoked, _) => "withdrawn".to_owned(),
+        (_, Held, _) => "held: run `sealpost rearm`".to_owned(),
+        // The last opening may still be going on.
+        (Some(LinkState::Used), Available, delivery @ Delivery::Opened { .. }) => super::status::sentence(&delivery),
+        (Some(LinkState::Used), ..) => "all openings used".to_owned(),
+        (Some(LinkState::Open), ..) => "open".to_owned(),
+        (Some(LinkState::Locked), ..) => "LOCKED after ten wrong tries: `sealpost link rearm` unlocks it".to_owned(),
     };
     let mut text = format!(
         "{state}, opened {} of {}",
@@ -170,9 +184,6 @@ pub(super) fn sentence(link: &LinkStatus) -> String {
                 reason.as_str()
             ));
         }
-        Delivery::Over(TransferState::Expired) => text.push_str(", expired"),
-        Delivery::Over(TransferState::Revoked) => text.push_str(", withdrawn"),
-        Delivery::Over(TransferState::Held) => text.push_str(", held: run `sealpost rearm`"),
         _ => {}
     }
     text
@@ -195,8 +206,10 @@ pub(super) fn link_json(link: &LinkStatus) -> Value {
     };
     json!({
         "link": link.link,
+        "id": link.id,
         "text": link.text,
         "state": link.state,
+        "transfer_state": link.transfer,
         "openings": link.openings,
         "openings_used": link.openings_used,
         "wrong_tries": link.failures,
@@ -208,12 +221,31 @@ pub(super) fn link_json(link: &LinkStatus) -> Value {
     })
 }
 
-async fn rearm(context: &Context, named: &str) -> Result<Report, Error> {
+async fn unlock(context: &Context, named: &str) -> Result<Report, Error> {
     let mut session = context.session()?;
     let link = find(&mut session, named).await?;
-    session.api.rearm_link(&link).await?;
-    let text = format!("Link {} is unlocked: the same words open it again.", short(&link));
+    let state = session.api.rearm_link(&link).await;
+    let state = state.map_err(|error| ended(&link, error))?.state;
+    let text = match state {
+        TransferState::Held => "is unlocked, but its transfer is held: run `sealpost rearm` first",
+        _ => "is unlocked: the same words open it again",
+    };
+    let text = format!("Link {} {}.", short(&link), context.hints(text));
     Ok(Report::done(text, json!({"link": link, "state": "open"})))
+}
+
+/// What a refusal means to the one whose link it is.
+fn ended(link: &Hash, error: ApiError) -> Error {
+    let why = match error.kind() {
+        Some(ProblemKind::Revoked) => "is burned, or its transfer is withdrawn",
+        Some(ProblemKind::Expired) => "has expired with its transfer",
+        Some(ProblemKind::LimitReached) => "is used up: its transfer has no opening left",
+        _ => return error.into(),
+    };
+    let link = short(link);
+    Error::Ended(format!(
+        "Your link {link} {why}, so nothing unlocks it; send the files again by a new link."
+    ))
 }
 
 async fn burn(context: &Context, named: &str, yes: bool) -> Result<Report, Error> {
@@ -243,6 +275,7 @@ async fn transfers(session: &mut Session) -> Result<Vec<TransferStatus>, Error> 
     let mut all = List::Sent.list(&session.api, usize::MAX).await?;
     session.update().await?;
     all.retain(|summary| !summary.links.is_empty());
+    rearm::burn_again(session, &mut all).await?;
     all.iter().map(|summary| status::status(session, summary)).collect()
 }
 

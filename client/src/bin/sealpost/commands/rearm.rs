@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, args: &Rearm) -> Result<Report, Error
     if is_single && let Some((_, Err(error))) = results.pop_if(|(_, result)| result.is_err()) {
         return Err(error);
     }
-    Ok(report(&results, &wanted.done))
+    Ok(report(context, &results, &wanted.done))
 }
 
 /// All at once are armed again only by somebody who means all of them: one that was meant to stay closed may be among them.
@@ -49,7 +49,7 @@ fn ask(args: &Rearm, waiting: &[TransferId]) -> Result<(), Error> {
 }
 
 /// What came of each; `done` need no re-arming.
-fn report(results: &[(TransferId, Result<TransferState, Error>)], done: &[TransferId]) -> Report {
+fn report(context: &Context, results: &[(TransferId, Result<TransferState, Error>)], done: &[TransferId]) -> Report {
     let (mut lines, mut rearmed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut exit = Exit::Ok;
     for (transfer, result) in results {
@@ -63,14 +63,15 @@ fn report(results: &[(TransferId, Result<TransferState, Error>)], done: &[Transf
                 if exit == Exit::Ok {
                     exit = code;
                 }
-                lines.push(format!("{}: {}", short_id(transfer), text::line(&error.to_string())));
-                failed.push(json!({"transfer": transfer, "error": error_json(code, &error.to_string())}));
+                let message = context.hints(&error.to_string());
+                lines.push(format!("{}: {}", short_id(transfer), text::line(&message)));
+                failed.push(json!({"transfer": transfer, "error": error_json(code, &message)}));
             }
         }
     }
     for transfer in done {
         lines.push(format!(
-            "{}: it needs no re-arming, because all recipients have verified it or it had ended.",
+            "{}: it needs no re-arming, because all recipients have verified it or it had ended; who needs it once more has to be sent it again.",
             short_id(transfer)
         ));
     }
@@ -86,10 +87,17 @@ fn report(results: &[(TransferId, Result<TransferState, Error>)], done: &[Transf
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn id(n: u8) -> TransferId {
         TransferId::from_bytes([n; 16])
+    }
+
+    fn context() -> Context {
+        let cli = crate::cli::Cli::try_parse_from(["sealpost", "--home", "h", "whoami"]).unwrap();
+        Context::new(&cli.global, sealpost_client::Env::system()).unwrap()
     }
 
     #[test]
@@ -98,7 +106,7 @@ mod tests {
             (id(1), Ok(TransferState::Available)),
             (id(2), Err(Error::NoShare(id(2)))),
         ];
-        let told = report(&results, &[id(3)]);
+        let told = report(&context(), &results, &[id(3)]);
         assert_eq!(told.exit, Exit::Refused);
         let lines: Vec<&str> = told.text.lines().collect();
         let says = |line: usize, id: &TransferId, what: &str| {
@@ -108,7 +116,7 @@ mod tests {
         assert!(says(1, &id(2), "keeps no half"), "{}", told.text);
         assert!(says(2, &id(3), "no re-arming"), "{}", told.text);
         assert_eq!(
-            report(&[], &[id(3)]).exit,
+            report(&context(), &[], &[id(3)]).exit,
             Exit::Ok,
             "nobody waits for what was verified"
         );

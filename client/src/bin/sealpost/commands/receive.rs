@@ -1,10 +1,12 @@
 //! `receive`.
 
+use sealpost_client::api::ApiError;
 use sealpost_client::receive::{self, KeepSealed, Options, Received, ReceivedFile};
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::{Error, Session, text, time, verify};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::id::Hash;
+use sealpost_proto::problem::{Problem, ProblemKind};
 use sealpost_sealed::Manifest;
 use serde_json::{Map, Value, json};
 
@@ -48,7 +50,7 @@ pub(super) async fn run(context: &Context, args: Receive) -> Result<Report, Erro
     if is_single && let Some((_, Err(error))) = results.pop_if(|(_, result)| result.is_err()) {
         return Err(error);
     }
-    Ok(report(&results, &people, &options))
+    Ok(report(context, &results, &people, &options))
 }
 
 async fn receive_one(
@@ -64,14 +66,17 @@ async fn receive_one(
 /// What was asked for, by the name that stands for it in the report, as far as it is there.
 type Wanted = Vec<(String, Result<TransferSummary, Error>)>;
 
-/// With `--all` what can be opened and was not received yet; else what was named, also of what was sent.
+/// With `--all` what can be opened and was not received yet, and what is held, which fails; else what was named, also of what was sent.
 async fn wanted(session: &Session, args: &Receive) -> Result<Wanted, Error> {
     if args.all {
         let all = List::In.list(&session.api, usize::MAX).await?;
         let mut wanted = Vec::new();
         for summary in all {
-            if summary.state == TransferState::Available && is_wanted(session, &summary)? {
-                wanted.push((summary.transfer.to_string(), Ok(summary)));
+            let name = summary.transfer.to_string();
+            match summary.state {
+                TransferState::Available if is_wanted(session, &summary)? => wanted.push((name, Ok(summary))),
+                TransferState::Held if is_wanted(session, &summary)? => wanted.push((name, Err(held()))),
+                _ => {}
             }
         }
         return Ok(wanted);
@@ -90,6 +95,15 @@ async fn wanted(session: &Session, args: &Receive) -> Result<Wanted, Error> {
     Ok(wanted)
 }
 
+/// What the gateway says to whoever asks for a transfer that it lists as held: it need not be asked.
+fn held() -> Error {
+    Error::Api(ApiError::Refused {
+        problem: Box::new(Problem::new(ProblemKind::Held, String::new())),
+        local_time: 0,
+        retry_after: None,
+    })
+}
+
 /// Not received yet, and with a sender: what has none is shown by `inbox` as not valid. What cannot be read is tried, so that the
 /// fault is told.
 fn is_wanted(session: &Session, summary: &TransferSummary) -> Result<bool, Error> {
@@ -100,13 +114,18 @@ fn is_wanted(session: &Session, summary: &TransferSummary) -> Result<bool, Error
     }
 }
 
-fn report(results: &[(String, Result<Received, Error>)], people: &People, options: &Options) -> Report {
+fn report(
+    context: &Context,
+    results: &[(String, Result<Received, Error>)],
+    people: &People,
+    options: &Options,
+) -> Report {
     let (mut lines, mut received, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut exit = Exit::Ok;
     for (name, result) in results {
         match result {
             Ok(transfer) => {
-                lines.push(text(transfer, people));
+                lines.push(text(context, transfer, people));
                 received.push(item(transfer, people, options.keep_sealed.as_ref()));
             }
             Err(error) => {
@@ -114,8 +133,9 @@ fn report(results: &[(String, Result<Received, Error>)], people: &People, option
                 if exit == Exit::Ok {
                     exit = code;
                 }
-                lines.push(format!("{}: {}", text::line(name), text::line(&error.to_string())));
-                failed.push(json!({"transfer": name, "error": error_json(code, &error.to_string())}));
+                let message = context.hints(&error.to_string());
+                lines.push(format!("{}: {}", text::line(name), text::line(&message)));
+                failed.push(json!({"transfer": name, "error": error_json(code, &message)}));
             }
         }
     }
@@ -135,7 +155,7 @@ fn report(results: &[(String, Result<Received, Error>)], people: &People, option
     Report { exit, ..report }
 }
 
-pub(super) fn text(received: &Received, people: &People) -> String {
+pub(super) fn text(context: &Context, received: &Received, people: &People) -> String {
     let mut text = format!(
         "Verified: {} from {}  (transfer {}, sealed {})",
         count(received.files.len(), "file"),
@@ -152,7 +172,7 @@ pub(super) fn text(received: &Received, people: &People) -> String {
         ));
     }
     if !received.is_receipted {
-        text.push_str("\n  The receipt could not be sent; it goes out with the next `sealpost inbox`.");
+        text.push_str(&context.hints("\n  The receipt could not be sent; it goes out with the next `sealpost inbox`."));
     }
     text
 }

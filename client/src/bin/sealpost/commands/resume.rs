@@ -25,12 +25,12 @@ pub(super) async fn run(context: &Context, args: &Resume) -> Result<Report, Erro
     let mut shown = Shown::default();
     if args.transfer.is_none() {
         for path in damaged {
-            shown.failed(&path.display().to_string(), "record", &Error::State);
+            shown.failed(context, &path.display().to_string(), "record", &Error::State);
         }
     }
     if args.discard {
         for one in &wanted {
-            shown.discarded(one, one.discard(&session));
+            shown.discarded(context, one, one.discard(&session));
         }
     } else {
         finish_all(context, &mut session, &wanted, &mut shown).await?;
@@ -63,7 +63,7 @@ async fn finish_all(
             },
             _ => None,
         };
-        shown.finished(one, finished);
+        shown.finished(context, one, finished);
         if let Some((told, expires_at)) = link {
             shown.told(context, &told, expires_at);
         }
@@ -121,14 +121,47 @@ pub(super) fn describe(one: &Unfinished) -> String {
     }
 }
 
-/// Says on standard error that something is unfinished, if it is.
-pub(super) fn remind(context: &Context, session: &Session) {
-    if let Ok((all, _)) = resume::unfinished(session)
-        && !all.is_empty()
-    {
-        let number = count(all.len(), "unfinished transfer");
-        note(&format!("{number}: `{}` goes on.", context.command("resume")));
+/// Says on standard error what is unfinished, if something is.
+pub(super) fn remind(context: &Context, all: &[Unfinished]) {
+    if all.is_empty() {
+        return;
     }
+    let mut told = count(all.len(), "unfinished transfer");
+    for one in all {
+        told.push_str(&format!("\n  {}", describe(one)));
+    }
+    let next = match all {
+        [one] => context.command(&format!("resume {}", short_id(&one.transfer))),
+        _ => context.command("resume ID"),
+    };
+    note(&format!("{told}\n`{next}` goes on with it."));
+}
+
+/// What is unfinished and waits for somebody: nothing that another process is working on.
+pub(super) fn waiting(session: &Session) -> Vec<Unfinished> {
+    let all = resume::unfinished(session).map_or_else(|_| Vec::new(), |(all, _)| all);
+    all.into_iter().filter(|one| !one.is_busy(session)).collect()
+}
+
+/// One for programs.
+pub(super) fn unfinished_json(one: &Unfinished) -> Value {
+    let mut item = json!({
+        "transfer": one.transfer,
+        "direction": direction(one),
+        "begun_at": one.begun_at,
+    });
+    let facts = match &one.way {
+        Way::Out {
+            recipients,
+            files,
+            total,
+        } => json!({"recipients": recipients, "files": files, "bytes": total}),
+        Way::In { target } => json!({"folder": target}),
+    };
+    if let (Value::Object(item), Value::Object(facts)) = (&mut item, facts) {
+        item.extend(facts);
+    }
+    item
 }
 
 #[derive(Default)]
@@ -145,7 +178,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn finished(&mut self, one: &Unfinished, finished: Result<Finished, Error>) {
+    fn finished(&mut self, context: &Context, one: &Unfinished, finished: Result<Finished, Error>) {
         match finished {
             Ok(Finished::Sent(resumed)) => {
                 self.lines.push(format!(
@@ -167,11 +200,11 @@ impl Shown {
                     "{}: {} were there already\n{}",
                     describe(one),
                     bytes(received.kept_bytes),
-                    received_text(&received, people)
+                    received_text(context, &received, people)
                 ));
                 self.received.push(item(&received, people, None));
             }
-            Err(error) => self.failed_one(one, error),
+            Err(error) => self.failed_one(context, one, error),
         }
     }
 
@@ -183,7 +216,7 @@ impl Shown {
         }
     }
 
-    fn discarded(&mut self, one: &Unfinished, discarded: Result<bool, Error>) {
+    fn discarded(&mut self, context: &Context, one: &Unfinished, discarded: Result<bool, Error>) {
         let what = match (&discarded, &one.way) {
             (Ok(true), _) => "thrown away; the gateway may have taken it already: `sealpost status` tells",
             (Ok(false), Way::Out { .. }) => "thrown away; nobody can open any part of it",
@@ -192,24 +225,24 @@ impl Shown {
         };
         match discarded {
             Ok(perhaps_sent) => {
-                self.lines.push(format!("{}: {what}", describe(one)));
+                self.lines.push(format!("{}: {}", describe(one), context.hints(what)));
                 self.discarded.push(json!({
                     "transfer": one.transfer,
                     "direction": direction(one),
                     "perhaps_sent": perhaps_sent,
                 }));
             }
-            Err(error) => self.failed_one(one, error),
+            Err(error) => self.failed_one(context, one, error),
         }
     }
 
-    fn failed_one(&mut self, one: &Unfinished, error: Error) {
-        self.failed(&one.transfer.to_string(), direction(one), &error);
+    fn failed_one(&mut self, context: &Context, one: &Unfinished, error: Error) {
+        self.failed(context, &one.transfer.to_string(), direction(one), &error);
         self.errors.push(error);
     }
 
-    fn failed(&mut self, name: &str, direction: &str, error: &Error) {
-        let (exit, message) = (Exit::from(error), error.to_string());
+    fn failed(&mut self, context: &Context, name: &str, direction: &str, error: &Error) {
+        let (exit, message) = (Exit::from(error), context.hints(&error.to_string()));
         self.failure.get_or_insert(exit);
         self.lines
             .push(format!("{}: {}", text::line(name), text::line(&message)));

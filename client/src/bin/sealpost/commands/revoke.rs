@@ -2,8 +2,9 @@
 
 use sealpost_client::records::SentRecord;
 use sealpost_client::transfers::{List, short_id};
-use sealpost_client::{Error, Session, text};
+use sealpost_client::{Error, Session, status, text};
 use sealpost_proto::id::TransferId;
+use sealpost_proto::problem::ProblemKind;
 use serde_json::{Value, json};
 
 use crate::cli::Revoke;
@@ -33,21 +34,36 @@ pub(super) async fn run(context: &Context, args: &Revoke) -> Result<Report, Erro
     {
         return Err(error);
     }
-    Ok(report(&results))
+    Ok(report(context, &results))
 }
 
 /// A whole id is taken as it is: a registrar may withdraw what others sent, and does not list it.
 async fn revoke(session: &Session, id: &str) -> Result<Value, Error> {
     let transfer: TransferId = match id.parse() {
         Ok(transfer) => transfer,
-        Err(_) => List::Sent.find(&session.api, id).await?.transfer,
+        Err(_) => match List::Sent.find(&session.api, id).await {
+            Ok(summary) => summary.transfer,
+            Err(error) => status::missing_named(session, id, error)?.transfer,
+        },
     };
+    let is_known = SentRecord::get(&session.state, &transfer)?.is_some();
     SentRecord::end(&session.state, &transfer, &session.env)?;
-    let state = session.api.revoke(&transfer).await?.state;
+    let state = match session.api.revoke(&transfer).await {
+        Ok(answer) => answer.state,
+        Err(error) if is_known && error.kind() == Some(ProblemKind::NotFound) => return Err(not_shown(&transfer)),
+        Err(error) => return Err(error.into()),
+    };
     Ok(json!({"transfer": transfer, "short": short_id(&transfer), "state": state}))
 }
 
-fn report(results: &[(&String, Result<Value, Error>)]) -> Report {
+/// Nobody can promise that a gateway does not only hide it.
+fn not_shown(transfer: &TransferId) -> Error {
+    Error::NotFound(format!(
+        "The gateway does not show transfer {transfer}, so nothing could be withdrawn there; this device has noted it as withdrawn and never arms it again."
+    ))
+}
+
+fn report(context: &Context, results: &[(&String, Result<Value, Error>)]) -> Report {
     let (mut lines, mut revoked, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut exit = Exit::Ok;
     for (id, result) in results {
@@ -62,8 +78,9 @@ fn report(results: &[(&String, Result<Value, Error>)]) -> Report {
                 if exit == Exit::Ok {
                     exit = code;
                 }
-                lines.push(format!("{}: {}", text::line(id), text::line(&error.to_string())));
-                failed.push(json!({"transfer": id, "error": error_json(code, &error.to_string())}));
+                let message = context.hints(&error.to_string());
+                lines.push(format!("{}: {}", text::line(id), text::line(&message)));
+                failed.push(json!({"transfer": id, "error": error_json(code, &message)}));
             }
         }
     }

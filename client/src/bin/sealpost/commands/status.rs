@@ -6,24 +6,31 @@ use sealpost_client::records::SentRecord;
 use sealpost_client::status::{self, Delivery, Missing, RecipientStatus, TransferStatus};
 use sealpost_client::transfers::{List, short_id};
 use sealpost_client::verify::Lateness;
-use sealpost_client::{Error, text, time};
+use sealpost_client::{Error, Session, rearm, text, time};
 use sealpost_proto::api::{TransferState, TransferSummary};
 use serde_json::{Value, json};
 
-use super::link;
+use super::{link, resume};
 use crate::cli::Status;
 use crate::context::{Context, People};
 use crate::exit::Exit;
 use crate::output::{Report, accepted, count, error_json};
+use crate::secrets;
 
 pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Error> {
     let mut session = context.session()?;
+    if args.forget {
+        return put_aside(&session, args).await;
+    }
     let people = People::load(&session).await?;
     let mut summaries: Vec<TransferSummary> = Vec::new();
-    for id in &args.ids {
-        summaries.push(List::Sent.find(&session.api, id).await?);
-    }
     let (mut missing, mut damaged) = (Vec::new(), Vec::new());
+    for id in &args.ids {
+        match List::Sent.find(&session.api, id).await {
+            Ok(summary) => summaries.push(summary),
+            Err(error) => missing.push(status::missing_named(&session, id, error)?),
+        }
+    }
     if args.ids.is_empty() {
         let all = List::Sent.list(&session.api, usize::MAX).await?;
         (missing, damaged) = status::missing(&session, &all)?;
@@ -31,11 +38,17 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Erro
     }
     // After the lists: then the mirror holds every directory that an honest receipt in them names.
     session.update().await?;
-    super::resume::remind(context, &session);
-    let mut shown = Shown::default();
+    // A gateway that lost records may show what this device ended.
+    rearm::burn_again(&session, &mut summaries).await?;
+    let unfinished = resume::waiting(&session);
+    resume::remind(context, &unfinished);
+    let mut shown = Shown {
+        unfinished: unfinished.iter().map(resume::unfinished_json).collect(),
+        ..Shown::default()
+    };
     for summary in &summaries {
         match status::status(&session, summary) {
-            Ok(status) => shown.add(&status, &people),
+            Ok(status) => shown.add(context, &status, &people),
             Err(error @ (Error::Rejected(_) | Error::Receipt(_) | Error::Anonymous)) => {
                 shown.add_invalid(summary, &error);
             }
@@ -43,13 +56,56 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Report, Erro
             Err(error) => return Err(error),
         }
     }
-    for transfer in &missing {
-        shown.add_missing(transfer);
+    let now = session.env.now();
+    let more = if args.ids.is_empty() { args.limit } else { missing.len() };
+    for transfer in missing.iter().take(more) {
+        shown.add_missing(context, transfer, now);
     }
+    shown.add_left_out(missing.get(more..).unwrap_or_default());
     for path in &damaged {
         shown.add_damaged(path);
     }
     Ok(shown.report(summaries.len()))
+}
+
+/// `status --forget`: only what the gateway does not show can be put aside.
+async fn put_aside(session: &Session, args: &Status) -> Result<Report, Error> {
+    let mut wanted = Vec::with_capacity(args.ids.len());
+    for id in &args.ids {
+        match List::Sent.find(&session.api, id).await {
+            Ok(summary) => {
+                return Err(Error::Input(format!(
+                    "The gateway shows transfer {}, so nothing was put aside: that is only for transfers that it does not show any more.",
+                    summary.transfer
+                )));
+            }
+            Err(error) => wanted.push(status::missing_named(session, id, error)?),
+        }
+    }
+    let ids = wanted.iter().map(|one| short_id(&one.transfer)).collect::<Vec<_>>();
+    let question = format!(
+        "Put {} aside? No list names it any more, and nothing reminds you that it may not have arrived.",
+        ids.join(", ")
+    );
+    if !args.yes && !secrets::confirm(&question) {
+        return Err(Error::Declined);
+    }
+    for one in &wanted {
+        status::put_aside(session, one)?;
+    }
+    let put: Vec<_> = wanted.iter().map(|one| one.transfer).collect();
+    let text = format!("Put aside: {}.", ids.join(", "));
+    let nothing: [Value; 0] = [];
+    Ok(Report::done(
+        text,
+        json!({
+            "transfers": nothing,
+            "missing": nothing,
+            "unfinished": nothing,
+            "damaged": nothing,
+            "put_aside": put,
+        }),
+    ))
 }
 
 #[derive(Default)]
@@ -57,12 +113,13 @@ struct Shown {
     text: String,
     items: Vec<Value>,
     missing: Vec<Value>,
+    unfinished: Vec<Value>,
     damaged: Vec<Value>,
     failure: Option<Exit>,
 }
 
 impl Shown {
-    fn add(&mut self, status: &TransferStatus, people: &People) {
+    fn add(&mut self, context: &Context, status: &TransferStatus, people: &People) {
         let names: Vec<String> = status.files.iter().map(|name| text::line(name)).collect();
         self.text.push_str(&format!(
             "\n{}  sealed {}{}  expires {}  {}",
@@ -80,7 +137,7 @@ impl Shown {
             self.text.push_str(&format!(
                 "\n  {:<40} {}",
                 people.name(&recipient.label),
-                sentence(&recipient.delivery)
+                context.hints(&sentence(&recipient.delivery))
             ));
             if let Some(doubt) = &recipient.doubt {
                 self.failure.get_or_insert(Exit::NotValid);
@@ -89,9 +146,10 @@ impl Shown {
         }
         for link in &status.links {
             self.text.push_str(&format!(
-                "\n  link {:<35} {}",
+                "\n  link {:<35} {}{}",
                 link::short(&link.link),
-                link::sentence(link)
+                context.hints(&link::sentence(link)),
+                link::shown_id(link),
             ));
             if let Some(doubt) = &link.doubt {
                 self.failure.get_or_insert(Exit::NotValid);
@@ -140,34 +198,62 @@ impl Shown {
         self.damaged.push(json!(path));
     }
 
-    fn add_missing(&mut self, missing: &Missing) {
-        let to: Vec<String> = missing.recipients.iter().map(|a| text::line(a.as_str())).collect();
-        let what = if missing.was_accepted {
+    fn add_missing(&mut self, context: &Context, missing: &Missing, now: u64) {
+        let mut to: Vec<String> = missing.recipients.iter().map(|a| text::line(a.as_str())).collect();
+        if missing.has_link {
+            to.push("its link".to_owned());
+        }
+        let id = short_id(&missing.transfer);
+        let what = if missing.expires_at <= now {
+            "has expired, and the gateway does not show it any more".to_owned()
+        } else if missing.was_accepted {
             self.failure.get_or_insert(Exit::NotValid);
-            "was accepted, and the gateway does not show it any more: tell your administrator"
+            format!(
+                "was accepted, and the gateway does not show it any more: send it again if it was not delivered, and tell your administrator; \
+                 `sealpost status --forget {id}` puts it aside"
+            )
         } else if missing.is_unfinished {
-            "is not sealed yet (sending was interrupted): `sealpost resume` goes on with it"
+            format!("is not sealed yet: if no other process is sending it, `sealpost resume {id}` goes on with it")
         } else {
-            "was not sealed (sending was interrupted): nobody can open it, send it again"
+            format!(
+                "was not sealed (sending was interrupted): nobody can open it, send it again; `sealpost status --forget {id}` puts it aside"
+            )
         };
-        self.text.push_str(&format!(
-            "\n{}  for {} {what}",
-            short_id(&missing.transfer),
-            to.join(", ")
-        ));
+        self.text
+            .push_str(&format!("\n{id}  for {}: {}", to.join(", "), context.hints(&what)));
         self.missing.push(json!({
             "transfer": missing.transfer,
             "recipients": missing.recipients,
+            "has_link": missing.has_link,
+            "expires_at": missing.expires_at,
             "was_accepted": missing.was_accepted,
             "unfinished": missing.is_unfinished,
         }));
+    }
+
+    /// Those beyond the limit: left out, but not passed over.
+    fn add_left_out(&mut self, more: &[Missing]) {
+        if more.iter().any(|missing| missing.was_accepted) {
+            self.failure.get_or_insert(Exit::NotValid);
+        }
+        if !more.is_empty() {
+            let number = count(more.len(), "more transfer");
+            self.text.push_str(&format!(
+                "\n{number} that the gateway does not show: see them with a greater --limit"
+            ));
+        }
     }
 
     fn report(self, number: usize) -> Report {
         let text = format!("{}{}", count(number, "sent transfer"), self.text);
         let report = Report::done(
             text,
-            json!({"transfers": self.items, "missing": self.missing, "damaged": self.damaged}),
+            json!({
+                "transfers": self.items,
+                "missing": self.missing,
+                "unfinished": self.unfinished,
+                "damaged": self.damaged,
+            }),
         );
         Report {
             exit: self.failure.unwrap_or(Exit::Ok),
