@@ -98,6 +98,8 @@ mod tests {
     use std::io;
     use std::sync::Mutex;
 
+    use serde_json::json;
+
     use super::*;
     use crate::clock::fixture::TestClock;
     use crate::domain::Key;
@@ -186,5 +188,63 @@ mod tests {
         well.is_stopping.store(true, Ordering::Relaxed);
         let stopping = well.report().await;
         assert!(stopping.stopping && !stopping.ready);
+    }
+
+    /// Fields and their values as the operator's manual has them: fields in order, and the words in each row behind its name.
+    fn documented() -> Vec<(&'static str, Vec<&'static str>)> {
+        let text = include_str!("../../../docs/OPERATIONS.md");
+        let (_, table) = text.split_once("| field of `/readyz` | values |\n|---|---|\n").unwrap();
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        rows.map(|row| {
+            let mut words = row.split('`').skip(1).step_by(2);
+            (words.next().unwrap(), words.collect())
+        })
+        .collect()
+    }
+
+    #[tokio::test]
+    async fn the_manual_has_every_field_and_every_value() {
+        let root = tempfile::tempdir().unwrap();
+        let failing = Arc::new(Failing(Mutex::new(io::ErrorKind::Other)));
+        let report = health(failing, Ok(1), root.path().to_path_buf()).report().await;
+        let report = serde_json::to_value(report).unwrap();
+        let documented = documented();
+        let fields: Vec<&str> = documented.iter().map(|(field, _)| *field).collect();
+        let mut sorted = fields.clone();
+        sorted.sort_unstable();
+        let mut told: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
+        told.sort_unstable();
+        assert_eq!(sorted, told);
+        let named = |name: &str, values: serde_json::Value| {
+            let (_, words) = documented.iter().find(|(field, _)| *field == name).unwrap();
+            for value in values.as_array().unwrap() {
+                assert!(words.contains(&value.as_str().unwrap()), "{name}: {value}");
+            }
+        };
+        named(
+            "ledger",
+            json!([LedgerHealth::Writable, LedgerHealth::Full, LedgerHealth::Stopped]),
+        );
+        let journal = [
+            JournalHealth::Verifying,
+            JournalHealth::Verified,
+            JournalHealth::Damaged,
+        ];
+        named("journal", json!(journal));
+        let disk = [
+            DiskHealth::Ok,
+            DiskHealth::RefusesTransfers,
+            DiskHealth::RefusesParts,
+            DiskHealth::Unknown,
+        ];
+        named("disk", json!(disk));
+        let clock = [
+            ClockHealth::Ok,
+            ClockHealth::Stepped,
+            ClockHealth::Behind,
+            ClockHealth::NotSynchronised,
+        ];
+        named("clock", json!(clock));
+        named("sweep", json!([SweepHealth::Ok, SweepHealth::Failing]));
     }
 }

@@ -13,6 +13,9 @@ use serde_json::Value;
 use crate::support::links::{Made, Visitor, link_of, send_link};
 use crate::support::{PROVIDER, World, ask, delivery, names_in, receive, run, send, text};
 
+mod documented;
+mod older;
+
 const THIRD: &str = "third@practice.example";
 const FOURTH: &str = "fourth@practice.example";
 const NOT_FOUND: i32 = 6;
@@ -20,17 +23,25 @@ const OVER: i32 = 7;
 const REFUSED: i32 = 8;
 const GATEWAY: i32 = 14;
 
+/// What no backup holds, and what is made anew.
+const LEFT_OUT: [&str; 3] = ["shares", "views", "snapshots"];
+
 /// Copies a folder as a backup does: all but the release shares, and not what is made anew.
 fn back_up(from: &Path, to: &Path) {
+    copy(from, to, &LEFT_OUT);
+}
+
+/// Copies a folder without what has one of these names.
+fn copy(from: &Path, to: &Path, left_out: &[&str]) {
     DirBuilder::new().mode(0o700).create(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name");
-        if ["shares", "views", "snapshots"].map(OsStr::new).contains(&name) {
+        if left_out.iter().any(|left_out| name == OsStr::new(left_out)) {
             continue;
         }
         if path.is_dir() {
-            back_up(&path, &to.join(name));
+            copy(&path, &to.join(name), left_out);
         } else {
             fs::copy(&path, to.join(name)).expect("a copy");
         }
@@ -50,7 +61,7 @@ fn back_up_now(world: &mut World) -> PathBuf {
 fn put_back(world: &mut World, backup: &Path) {
     world.gateway.pause().expect("an end");
     fs::remove_dir_all(world.gateway.data()).expect("a removed folder");
-    back_up(backup, world.gateway.data());
+    copy(backup, world.gateway.data(), &[]);
 }
 
 /// The same as on another machine, and starts it: the backup has no shares, and the ring is not in any backup.
@@ -363,4 +374,31 @@ fn a_repair_needs_a_gateway_that_does_not_run_and_a_folder_that_is_one() {
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     assert!(said(&refused).contains("holds no journal"), "{}", said(&refused));
     assert!(!nowhere.exists(), "a wrong name makes no folder");
+    // A file that names no data folder, as the one that is shipped: what was looked at is not what the operator means.
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/gateway.toml");
+    let mut command = Command::new(binaries::find("sealpost-gateway").expect("the gateway"));
+    command.arg("--config").arg(config).args(["journal", "repair"]);
+    let refused = command.current_dir(world.folder.path()).output().expect("a run");
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let looked_at = world.folder.path().join("sealpost-data");
+    for words in [
+        "no data folder is named",
+        &looked_at.display().to_string(),
+        "SEALPOST__RING_DIR",
+    ] {
+        assert!(said(&refused).contains(words), "{words}: {}", said(&refused));
+    }
+    // Another ring remembers nothing, and that is said.
+    world.gateway.stop().expect("an end");
+    let data = world.folder.path().join("data");
+    let mut command = Command::new(binaries::find("sealpost-gateway").expect("the gateway"));
+    command.args(["journal", "repair"]).env("SEALPOST__DATA_DIR", &data);
+    command.env("SEALPOST__RING_DIR", world.folder.path().join("another"));
+    let whole = command.output().expect("a run");
+    assert!(said(&whole).contains("Nothing to repair"), "{}", said(&whole));
+    assert!(
+        said(&whole).contains("remembers nothing of this gateway"),
+        "{}",
+        said(&whole)
+    );
 }
