@@ -61,6 +61,9 @@ pub(crate) struct Options {
     /// Also measure with 10 million transfers stored: hours, and about 90 GB of disk.
     #[arg(long)]
     large: bool,
+    /// Build nothing but this command; take the product as it lies in the folder of the release build.
+    #[arg(long)]
+    built: bool,
     /// Folder on the disk to measure on [default: in Cargo's target folder].
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -105,9 +108,11 @@ pub(crate) fn run(options: &Options) -> Outcome {
         println!("Everything was measured at {commit}.");
         return document::write();
     }
-    // Apart, so that the product is built with its own features and no others.
-    cargo("build --release --package sealpost-gateway --package sealpost-client --bins --locked")?;
-    cargo("build --release --package sealpost-benches --bins --locked")?;
+    if !options.built {
+        // Apart, so that the product is built with its own features and no others.
+        cargo("build --release --package sealpost-gateway --package sealpost-client --bins --locked")?;
+        cargo("build --release --package sealpost-benches --bins --locked")?;
+    }
     let bench = Bench {
         place: Place::new(options.folder.as_deref().unwrap_or(&target().join("bench")))?,
         binaries: target().join("release"),
