@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sealpost_proto::crypto::{kdf, sha256};
 use sealpost_proto::encoding::hex;
-use sealpost_proto::id::{Hash, TransferId};
+use sealpost_proto::id::{Address, Hash, TransferId};
 use serde::{Deserialize, Serialize};
 
 use super::state::{self, Kept, Sending};
@@ -270,7 +270,7 @@ fn fingerprint(draft: &Draft) -> Result<Hash, Error> {
     let files: Result<Vec<_>, Error> = files
         .map(|file| Ok((file.name.as_str(), file.len, file.digest()?)))
         .collect();
-    let mut recipients: Vec<&str> = draft.recipients.iter().map(|to| to.as_str()).collect();
+    let mut recipients: Vec<&str> = draft.recipients.iter().map(Address::as_str).collect();
     recipients.sort_unstable();
     recipients.dedup();
     let patients = draft.patients.iter();

@@ -47,7 +47,7 @@ pub(crate) fn members(json: Value) -> Map<String, Value> {
 /// Shows what is known so far of a command that reports piece by piece: a line for people, or one JSON document on a line of its own.
 pub(crate) fn piece(text: &str, json: Map<String, Value>, as_json: bool) {
     if as_json {
-        write_document(&json);
+        write_document(json);
     } else {
         write_out(text);
     }
@@ -56,7 +56,7 @@ pub(crate) fn piece(text: &str, json: Map<String, Value>, as_json: bool) {
 /// Shows a report.
 pub(crate) fn report(report: &Report, json: bool) -> Exit {
     if json {
-        write_document(&report.json);
+        write_document(report.json.clone());
     } else {
         write_out(&report.text);
     }
@@ -72,7 +72,7 @@ pub(crate) fn interrupted(left: &str, json: bool) -> Exit {
 pub(crate) fn fail(exit: Exit, message: &str, json: bool) -> Exit {
     if json {
         let error = error_json(exit, message);
-        write_document(&Map::from_iter([("error".to_owned(), error)]));
+        write_document(Map::from_iter([("error".to_owned(), error)]));
     }
     note(&format!("sealpost: {}", text::line(message)));
     exit
@@ -92,15 +92,15 @@ pub(crate) fn note(text: &str) {
 /// Shows something that happened while a command goes on: a line of text, on standard error if somebody should act, or an object.
 pub(crate) fn event(text: &str, members: Map<String, Value>, is_error: bool, json: bool) {
     match (json, is_error) {
-        (true, _) => write_document(&members),
+        (true, _) => write_document(members),
         (false, true) => note(text),
         (false, false) => write_out(text),
     }
 }
 
-fn write_document(members: &Map<String, Value>) {
+fn write_document(members: Map<String, Value>) {
     let mut document = Map::from_iter([("schema".to_owned(), Value::from(SCHEMA))]);
-    document.extend(members.clone());
+    document.extend(members);
     write_out(&text::json(&Value::Object(document).to_string()));
 }
 
