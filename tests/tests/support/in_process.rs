@@ -39,10 +39,16 @@ pub(crate) struct InProcess {
 impl InProcess {
     /// Starts a gateway on `folder/data` whose clock is `ahead` seconds ahead of the system's; 0 takes any free port.
     pub(crate) fn start(folder: &Path, port: u16, ahead: u64) -> Self {
+        Self::start_with(folder, port, ahead, &[])
+    }
+
+    /// The same with more settings.
+    fn start_with(folder: &Path, port: u16, ahead: u64, more: &[(&str, &str)]) -> Self {
         let data = folder.join("data").to_string_lossy().into_owned();
         let strangers = STRANGERS.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut settings = HashMap::from(strangers);
         settings.insert("SEALPOST__DATA_DIR".to_owned(), data);
+        settings.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = Config::load(None, settings).expect("a configuration");
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = channel();
@@ -125,6 +131,18 @@ impl Clocked {
     pub(crate) fn restart_ahead(&mut self, seconds: u64) {
         self.stop();
         self.gateway = Some(InProcess::start(self.folder.path(), self.port, seconds));
+    }
+
+    /// Starts the gateway again so that it believes these proxies, and nobody there who is none.
+    pub(crate) fn restart_behind(&mut self, proxies: &str) {
+        self.stop();
+        let settings = [("SEALPOST__TRUSTED_PROXIES", proxies)];
+        self.gateway = Some(InProcess::start_with(self.folder.path(), self.port, 0, &settings));
+    }
+
+    /// The port on which the gateway listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Stops the gateway, cleanly.
