@@ -71,7 +71,7 @@ pub(super) fn describe(folder: &Path) -> Outcome<String> {
         .parse()
         .unwrap_or(0);
     let system = said("uname", &["-sr"])?;
-    let disk = said("stat", &["--file-system", "--format=%T", super::text(folder)?])?;
+    let disk = said("findmnt", &["-no", "FSTYPE", "-T", super::text(folder)?])?;
     let congestion = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
     Ok(format!(
         "{cores} cores of {model}, {} GiB, {system}, {disk}, TCP {}",

@@ -27,7 +27,7 @@ mod work;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum as _};
 
@@ -61,6 +61,9 @@ pub(crate) struct Options {
     /// Also measure with 10 million transfers stored: hours, and about 90 GB of disk.
     #[arg(long)]
     large: bool,
+    /// Begin no workload after so many minutes; `--missing` goes on with the rest.
+    #[arg(long, default_value_t = 20)]
+    minutes: u64,
     /// Build nothing but this command; take the product as it lies in the folder of the release build.
     #[arg(long)]
     built: bool,
@@ -121,9 +124,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
         quick: options.quick,
         large: options.large,
     };
+    let until = Instant::now() + Duration::from_secs(options.minutes * 60);
     let mut failed = Vec::new();
     for workload in chosen {
         interrupt::check()?;
+        if Instant::now() > until {
+            println!("==> {}: not begun, the time is over", workload.name());
+            failed.push(workload.name());
+            continue;
+        }
         if let Err(error) = measure(&bench, workload, &commit, options.write) {
             interrupt::check()?;
             eprintln!("error: {}: {error}", workload.name());

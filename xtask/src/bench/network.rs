@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
+use super::machine::said;
 use super::relay::{self, Relay, Side};
 use super::timed::untimed;
 use crate::run::Outcome;
 
 /// Address of the servers' namespace on the path.
-pub(super) const SERVERS: &str = "10.203.77.1";
-const CLIENTS: &str = "10.203.77.2";
+pub(super) const SERVERS: &str = "198.18.78.1";
+const CLIENTS: &str = "198.18.78.2";
+/// How all addresses here begin: the network that RFC 2544 sets aside for benchmarks.
+const OURS: &str = "198.18.";
 const VXLAN: u16 = 4789;
 
 /// Namespaces and path; removed when dropped.
@@ -31,6 +34,9 @@ impl Network {
         if !geteuid().is_root() {
             return Err("network namespaces need root".into());
         }
+        if said("ip", &["-o", "addr"])?.contains(OURS) {
+            return Err(format!("this machine uses addresses of {OURS}0.0/15 itself").into());
+        }
         let id = std::process::id();
         let log = folder.join("network.log");
         let mut network = Self {
@@ -39,11 +45,11 @@ impl Network {
             log,
             relay: None,
         };
-        let near = network.link(&network.near, [192, 0, 2, 1], [192, 0, 2, 2], SERVERS)?;
-        let far = network.link(&network.far, [192, 0, 2, 5], [192, 0, 2, 6], CLIENTS)?;
+        let near = network.link(&network.near, [198, 18, 77, 1], [198, 18, 77, 2], SERVERS)?;
+        let far = network.link(&network.far, [198, 18, 77, 5], [198, 18, 77, 6], CLIENTS)?;
         network.relay = Some(Relay::start(near, far, path)?);
         // To set up what is measured, without the path.
-        let direct = format!("ip route add {SERVERS}/32 via 192.0.2.2 dev {}", network.near);
+        let direct = format!("ip route add {SERVERS}/32 via 198.18.77.2 dev {}", network.near);
         untimed(&direct, &network.log)?;
         Ok(network)
     }
@@ -59,13 +65,13 @@ impl Network {
             format!("ip -n {name} link set lo up"),
             format!("ip -n {name} addr add {there}/30 dev path"),
             format!("ip -n {name} link set path up"),
-            format!("ip -n {name} route add 192.0.2.0/24 via {here}"),
+            format!("ip -n {name} route add 198.18.77.0/24 via {here}"),
             format!("ip -n {name} link add far mtu 1500 type vxlan id 77 remote {here} dstport {VXLAN} dev path"),
             format!("ip -n {name} addr add {inside}/24 dev far"),
-            // One packet is one datagram: no offload may put several into one.
-            format!("ip netns exec {name} ethtool -K far tso off gso off gro off"),
-            format!("ip netns exec {name} ethtool -K path tso off gso off gro off"),
-            format!("ethtool -K {name} tso off gso off gro off"),
+            // One packet is one datagram, complete: no offload may put several into one, or leave a checksum for later.
+            format!("ip netns exec {name} ethtool -K far tx off tso off gso off gro off"),
+            format!("ip netns exec {name} ethtool -K path tx off tso off gso off gro off"),
+            format!("ethtool -K {name} tx off tso off gso off gro off"),
             format!("ip -n {name} link set far up"),
         ];
         untimed(&script.join("; "), &self.log)?;
