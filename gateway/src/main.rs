@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sealpost_gateway::app::repair::{self, Outcome, Request};
 use sealpost_gateway::app::{self, Gateway, Listeners, SystemClock, SystemRandom};
 use sealpost_gateway::config::{self, Config, HealthListen};
@@ -69,6 +70,7 @@ async fn main() -> ExitCode {
 async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(arguments.config.as_deref(), config::environment())?;
     app::start_logging(&config.log);
+    allow_files();
     let listeners = Listeners {
         clients: bind(config.listen, "SEALPOST__LISTEN").await?,
         health: match config.health.listen {
@@ -82,6 +84,19 @@ async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> 
     };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     Ok(app::run(&config, listeners, shutdown, clock, random, announce).await?)
+}
+
+/// Asks for as many open files as the system lets this process have: every connection is one, and the usual 1,024 are too few
+/// for `limits.feeds`.
+fn allow_files() {
+    let allowed = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: allowed.maximum,
+        ..allowed
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!(%error, files = ?allowed.current, "the limit of open files stays as it is");
+    }
 }
 
 async fn repair(

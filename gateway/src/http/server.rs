@@ -41,9 +41,14 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const FRAME: u32 = 256 * 1024;
 
+/// For so long a peer may acknowledge nothing of what was sent, or take nothing in: then it is gone, and its feeds hold no place
+/// of its person any more.
+#[cfg(target_os = "linux")]
+const VANISHED: Duration = Duration::from_secs(60);
+
 const MAX_STREAMS: u32 = 64;
 /// Read buffer of an HTTP/1.1 connection; longer heads are refused.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 32 * 1024;
 const SEND_BUFFER: usize = 1 << 20;
 const PING: Duration = Duration::from_secs(30);
 
@@ -68,7 +73,7 @@ pub struct Server {
     router: Router,
     tls: TlsAcceptor,
     limits: ServerLimits,
-    http: Arc<Builder<TokioExecutor>>,
+    http: Arc<Versions>,
     doors: Arc<Doors>,
 }
 
@@ -144,7 +149,7 @@ impl Server {
             tls: TlsAcceptor::from(tls),
             doors: Arc::new(Doors::new(&limits, proxies)),
             limits,
-            http: Arc::new(http_builder()),
+            http: Arc::new(Versions::new()),
         }
     }
 
@@ -208,7 +213,7 @@ impl Server {
                 let answer = router.clone().oneshot(request);
                 async move { Ok::<_, Infallible>(answering(answer.await?, in_flight)) }
             });
-            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let connection = http.of(&stream).serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
             let result = tokio::select! {
                 result = connection.as_mut() => result,
@@ -290,6 +295,8 @@ async fn accept(listener: &TcpListener, doors: &Doors) -> Arrived {
                 }
                 // Without it small answers wait for the peer's acknowledgements.
                 let _ = socket.set_nodelay(true);
+                #[cfg(target_os = "linux")]
+                let _ = socket2::SockRef::from(&socket).set_tcp_user_timeout(Some(VANISHED));
                 return Arrived {
                     socket,
                     peer,
@@ -301,6 +308,31 @@ async fn accept(listener: &TcpListener, doors: &Doors) -> Arrived {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+        }
+    }
+}
+
+/// How each version of HTTP is served. The handshake says which it is; whoever looks at the first bytes instead keeps them in a
+/// larger buffer for as long as the connection lives.
+struct Versions {
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+}
+
+impl Versions {
+    fn new() -> Self {
+        Self {
+            http1: http_builder().http1_only(),
+            http2: http_builder().http2_only(),
+        }
+    }
+
+    fn of(&self, stream: &TlsStream<TcpStream>) -> &Builder<TokioExecutor> {
+        let (_, session) = stream.get_ref();
+        if session.alpn_protocol() == Some(b"h2") {
+            &self.http2
+        } else {
+            &self.http1
         }
     }
 }
