@@ -111,7 +111,8 @@ fn lock(session: &Session) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Input(
-            "Another `sealpost pull` is working for this account on this computer; stop it first, or leave the work to it.".to_owned(),
+            "Another puller is working for this account on this computer; stop it first, or leave the work to it."
+                .to_owned(),
         )),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
