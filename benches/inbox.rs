@@ -9,7 +9,7 @@ use sealpost_gateway::store::views::Views;
 use tokio::runtime::Runtime;
 
 const STORED: u64 = 100_000;
-const WRITERS: u64 = 64;
+const WRITERS: u8 = 64;
 
 fn inbox(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
@@ -38,7 +38,7 @@ async fn fill(stores: &Arc<Stores>, clinic: &Arc<Clinic>) {
     let writers = (0..WRITERS).map(|writer| {
         let (stores, clinic) = (stores.clone(), clinic.clone());
         tokio::spawn(async move {
-            for n in (writer..STORED).step_by(WRITERS as usize) {
+            for n in (u64::from(writer)..STORED).step_by(usize::from(WRITERS)) {
                 clinic.clone().seal(&stores, n).await.expect("a sealed transfer");
             }
         })

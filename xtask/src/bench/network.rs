@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
 
@@ -17,6 +18,8 @@ const CLIENTS: &str = "198.18.78.2";
 /// How all addresses here begin: the network that RFC 2544 sets aside for benchmarks.
 const OURS: &str = "198.18.";
 const VXLAN: u16 = 4789;
+/// How namespaces and links here are called; the process that made them follows.
+const PREFIX: &str = "spbench";
 
 /// Namespaces and path; removed when dropped.
 #[derive(Debug)]
@@ -34,14 +37,15 @@ impl Network {
         if !geteuid().is_root() {
             return Err("network namespaces need root".into());
         }
+        remove_leftovers()?;
         if said("ip", &["-o", "addr"])?.contains(OURS) {
             return Err(format!("this machine uses addresses of {OURS}0.0/15 itself").into());
         }
         let id = std::process::id();
         let log = folder.join("network.log");
         let mut network = Self {
-            near: format!("spb{id}n"),
-            far: format!("spb{id}f"),
+            near: format!("{PREFIX}{id}n"),
+            far: format!("{PREFIX}{id}f"),
             log,
             relay: None,
         };
@@ -99,14 +103,26 @@ fn within(namespace: &str) -> Vec<String> {
 impl Drop for Network {
     fn drop(&mut self) {
         self.relay = None;
-        for name in [&self.near, &self.far] {
-            // Links and routes go with it. Whatever is not there was not made.
-            for words in [["link", "del", name.as_str()], ["netns", "del", name.as_str()]] {
-                let _ = std::process::Command::new("ip")
-                    .args(words)
-                    .stderr(std::process::Stdio::null())
-                    .status();
-            }
+        remove(&self.near);
+        remove(&self.far);
+    }
+}
+
+/// Removes a namespace with its link and routes. Whatever is not there was not made.
+fn remove(name: &str) {
+    for words in [["link", "del", name], ["netns", "del", name]] {
+        let _ = Command::new("ip").args(words).stderr(Stdio::null()).status();
+    }
+}
+
+/// Removes what runs left that were killed.
+fn remove_leftovers() -> Outcome {
+    for name in said("ip", &["netns", "list"])?.lines() {
+        let name = name.split_whitespace().next().unwrap_or_default();
+        let owner = name.strip_prefix(PREFIX).map(|rest| rest.trim_end_matches(['n', 'f']));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            remove(name);
         }
     }
+    Ok(())
 }
