@@ -1,11 +1,33 @@
 //! Merkle tree hash of RFC 6962, section 2.1: for the payload of a transfer and for both logs.
 
+#[cfg(target_arch = "x86_64")]
+mod lanes;
+
 use crate::crypto::sha256;
 
 /// Hash of a leaf: `SHA-256(0x00 || bytes)`.
 #[must_use]
 pub fn leaf_hash(bytes: &[u8]) -> [u8; 32] {
     sha256(&[&[0x00], bytes])
+}
+
+/// Hashes of many leaves: [`leaf_hash`] of each, and faster than one after the other where they are long, alike and many.
+#[must_use]
+pub fn leaf_hashes(leaves: &[&[u8]]) -> Vec<[u8; 32]> {
+    let mut hashes = Vec::with_capacity(leaves.len());
+    #[cfg(target_arch = "x86_64")]
+    let leaves = {
+        let (sixteens, rest) = leaves.as_chunks::<{ lanes::LANES }>();
+        for sixteen in sixteens {
+            match lanes::leaves(*sixteen) {
+                Some(together) => hashes.extend(together),
+                None => hashes.extend(sixteen.iter().map(|leaf| leaf_hash(leaf))),
+            }
+        }
+        rest
+    };
+    hashes.extend(leaves.iter().map(|leaf| leaf_hash(leaf)));
+    hashes
 }
 
 /// Hash of an inner node: `SHA-256(0x01 || left || right)`.

@@ -6,7 +6,9 @@
 //! [`Envelope::verify`]: sealpost_proto::sealed::Envelope::verify
 
 use sealpost_proto::crypto::constant_time_eq;
-use sealpost_proto::sealed::{LeafList, PayloadLayout, Reason, Sender, Stanza, VerifiedEnvelope, VerifiedGrant};
+use sealpost_proto::sealed::{
+    LeafList, PayloadLayout, Reason, STORED_SEGMENT_LEN, Sender, Stanza, VerifiedEnvelope, VerifiedGrant,
+};
 
 use crate::encryption_key::EncryptionKey;
 use crate::link::LinkKey;
@@ -188,6 +190,39 @@ impl PayloadOpener<'_> {
     /// [`Reason::Segment`].
     pub fn open_segment<'b>(&self, index: u64, stored: &'b mut [u8]) -> Result<&'b mut [u8], Reason> {
         self.leaves.check_segment(index, stored)?;
+        self.open_checked(index, stored)
+    }
+
+    /// Checks all segments of a stored part, and then opens them in place one after the other; `take` gets the plaintext of each.
+    ///
+    /// # Errors
+    /// [`Reason::Segment`], [`Reason::Leaves`] when it is not as long as the part, or the error of `take`.
+    pub fn open_part<E: From<Reason>>(
+        &self,
+        number: u64,
+        part: &mut [u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let indices = self.layout.part_segments(number);
+        let mut rest: &[u8] = part;
+        let mut stored = Vec::new();
+        for index in indices.clone() {
+            let len = self.layout.stored_segment_len(index).ok_or(Reason::Leaves)?;
+            let (segment, later) = rest.split_at_checked(len).ok_or(Reason::Leaves)?;
+            stored.push(segment);
+            rest = later;
+        }
+        if !rest.is_empty() {
+            return Err(Reason::Leaves.into());
+        }
+        self.leaves.check_segments(indices.start, &stored)?;
+        for (index, segment) in indices.zip(part.chunks_mut(STORED_SEGMENT_LEN)) {
+            take(self.open_checked(index, segment)?)?;
+        }
+        Ok(())
+    }
+
+    fn open_checked<'b>(&self, index: u64, stored: &'b mut [u8]) -> Result<&'b mut [u8], Reason> {
         let is_last = self.layout.is_last(index);
         let derive = |salt: &[u8; 32]| self.opener.keys.segment(salt, index, is_last);
         open_in_place(self.opener.provider, stored, derive, Reason::Segment)

@@ -207,6 +207,21 @@ impl Sealer {
         stored: &mut [u8],
         rng: &mut (impl CryptoRng + ?Sized),
     ) -> Result<[u8; 32], SealError> {
+        self.seal_segment_unhashed(index, stored, rng)?;
+        Ok(leaf_hash(stored))
+    }
+
+    /// As [`Sealer::seal_segment`], for a caller who makes the leaves of many segments together
+    /// ([`sealpost_proto::tree::leaf_hashes`]).
+    ///
+    /// # Errors
+    /// As [`Sealer::seal_segment`].
+    pub fn seal_segment_unhashed(
+        &self,
+        index: u64,
+        stored: &mut [u8],
+        rng: &mut (impl CryptoRng + ?Sized),
+    ) -> Result<(), SealError> {
         if self.layout.stored_segment_len(index) != Some(stored.len()) {
             return Err(SealError::Buffer(index));
         }
@@ -217,7 +232,7 @@ impl Sealer {
             |salt| self.keys.segment(salt, index, is_last),
             rng,
         )?;
-        Ok(leaf_hash(stored))
+        Ok(())
     }
 
     /// Seals the manifest, now that every file was read; `digests` in the order of the files.

@@ -43,6 +43,11 @@ impl FileHasher {
         }
     }
 
+    /// BLAKE3 of everything added so far.
+    fn so_far(&self) -> blake3::Hash {
+        self.blake3.finalize()
+    }
+
     /// The digests of everything added.
     #[must_use]
     pub fn finish(self) -> FileDigests {
@@ -74,7 +79,7 @@ pub enum UnpackError<E> {
 ///
 /// No file is to be trusted, or to leave staging, before [`Unpacker::finish`] says so: a wrong digest is kept until then, so
 /// that the reason told is the first in the order of the checks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Unpacker<'a> {
     files: &'a [FileEntry],
     current: usize,
@@ -82,6 +87,8 @@ pub struct Unpacker<'a> {
     open: Option<(u64, FileHasher)>,
     padding: u64,
     digests_agree: bool,
+    /// Of the files that have ended since the last mark.
+    ended: Box<blake3::Hasher>,
 }
 
 impl<'a> Unpacker<'a> {
@@ -94,6 +101,7 @@ impl<'a> Unpacker<'a> {
             open: None,
             padding: layout.padded_len().saturating_sub(manifest.total()),
             digests_agree: true,
+            ended: Box::default(),
         }
     }
 
@@ -127,11 +135,24 @@ impl<'a> Unpacker<'a> {
         self.take_padding(plaintext).map_err(UnpackError::Refused)
     }
 
+    /// What has been taken since the last mark, in 32 bytes: BLAKE3 over the digests, as they stand now, of the files that have bytes in
+    /// it. It costs no second look at the bytes.
+    #[must_use]
+    pub fn mark(&mut self) -> Hash {
+        let mut hasher = std::mem::take(&mut *self.ended);
+        if let Some((_, open)) = &self.open {
+            hasher.update(open.so_far().as_bytes());
+        }
+        Hash::from_bytes(*hasher.finalize().as_bytes())
+    }
+
     fn end_file(&mut self, file: &FileEntry) {
         let Some((_, hasher)) = self.open.take() else {
             return;
         };
-        self.digests_agree &= hasher.finish() == file.digests();
+        let digests = hasher.finish();
+        self.ended.update(digests.blake3.as_bytes());
+        self.digests_agree &= digests == file.digests();
         self.current += 1;
     }
 

@@ -3,6 +3,7 @@
 //! A request is signed anew for every attempt. What is repeated is safe to repeat: reads, parts (which are idempotent), and
 //! posts under the same Idempotency-Key.
 
+mod bulk;
 mod calls;
 mod error;
 mod proxy;

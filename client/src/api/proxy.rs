@@ -158,7 +158,7 @@ impl NoWay {
 }
 
 /// A connection on which TLS to the gateway begins.
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, NoWay>> + Send>>;
 
 impl Service<Uri> for Connector {

@@ -11,14 +11,15 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
 use super::ApiError;
-use super::proxy::{Connector, Proxies};
+use super::bulk::{self, Ahead, Gathering, ReadingAhead};
+use super::proxy::{Connector, Proxies, Stream};
 use super::tls::{self, Refused, Trust};
 
 const MALFORMED: &str = "the gateway's address is malformed";
@@ -73,10 +74,13 @@ impl Body for OutBody {
     }
 }
 
+/// To a gateway: what leads there, TLS, and large reads on both sides of it.
+type Way = Gathering<HttpsConnector<ReadingAhead<Connector, Stream>>, MaybeHttpsStream<Ahead<Stream>>>;
+
 /// Connections to one gateway.
 #[derive(Debug, Clone)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<Connector>, OutBody>,
+    client: Client<Way, OutBody>,
     refused: Refused,
 }
 
@@ -92,11 +96,11 @@ impl Transport {
             .with_tls_config(config)
             .https_only()
             .enable_http1()
-            .wrap_connector(proxies.connector(tcp, &gateway));
+            .wrap_connector(bulk::reading_ahead(proxies.connector(tcp, &gateway)));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .build(connector);
+            .build(bulk::gathering(connector));
         Ok(Self { client, refused })
     }
 

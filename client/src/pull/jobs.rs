@@ -6,7 +6,6 @@ use super::Puller;
 use super::command::Call;
 use super::event::Event;
 use super::job::{Job, Step};
-use super::watch::is_away;
 use crate::error::Error;
 use crate::receive;
 
@@ -36,7 +35,6 @@ impl Puller {
             }
         }
         let now = self.session.env.now();
-        let mut away = Ok(());
         for mut job in jobs {
             let is_due = match job.step {
                 Step::Placed => true,
@@ -51,13 +49,9 @@ impl Puller {
             if let Step::GivenUp { .. } = job.step {
                 job.step = Step::Placed;
             }
-            match self.run_job(job).await {
-                // A reply has to wait; the others need no gateway.
-                Err(error) if is_away(&error) => away = Err(error),
-                done => done?,
-            }
+            self.run_job(job).await?;
         }
-        away
+        Ok(())
     }
 
     /// Does what is next about one transfer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealpost_proto::id::TransferId;
 use sealpost_proto::sealed::{PayloadLayout, Reason};
-use sealpost_sealed::{FileHasher, PayloadOpener, UnpackError, Unpacker};
+use sealpost_sealed::{PayloadOpener, UnpackError, Unpacker};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -109,21 +109,10 @@ impl Unpacking<'_> {
     }
 
     fn stage(&mut self, number: u64, part: &mut [u8]) -> Result<(), Error> {
-        let layout = self.payload.layout();
-        // Of use only to somebody who resumes.
-        let mut hasher = self.recorder.map(|_| FileHasher::new(false));
+        let (unpacker, staging) = (&mut self.unpacker, &mut *self.staging);
         let mut files = Vec::new();
-        let mut rest = part;
-        for index in layout.part_segments(number) {
-            let len = layout.stored_segment_len(index).ok_or(Reason::Leaves)?;
-            let (stored, later) = rest.split_at_mut_checked(len).ok_or(Reason::Leaves)?;
-            rest = later;
-            let plaintext = self.payload.open_segment(index, stored)?;
-            let staging = &mut *self.staging;
-            let pushed = self.unpacker.push(plaintext, |file, bytes| {
-                if let Some(hasher) = &mut hasher {
-                    hasher.update(bytes);
-                }
+        self.payload.open_part(number, part, |plaintext| {
+            let pushed = unpacker.push(plaintext, |file, bytes| {
                 if files.last() != Some(&file) {
                     files.push(file);
                 }
@@ -132,11 +121,11 @@ impl Unpacking<'_> {
             pushed.map_err(|error| match error {
                 UnpackError::Refused(reason) => Error::Rejected(reason),
                 UnpackError::Sink(error) => error,
-            })?;
-        }
-        if let (Some(recorder), Some(hasher)) = (self.recorder, hasher) {
+            })
+        })?;
+        if let Some(recorder) = self.recorder {
             let paths = files.into_iter().map(|file| self.staging.path(file)).collect();
-            recorder.staged(number, hasher.finish().blake3, paths);
+            recorder.staged(number, self.unpacker.mark(), paths);
         }
         Ok(())
     }

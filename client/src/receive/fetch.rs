@@ -121,7 +121,7 @@ impl Work {
         if matches!(unpacked, Err(Error::Rejected(_))) {
             self.staging.discard();
         }
-        let recorded = recorder.finish();
+        let recorded = recorder.finish(unpacked.is_ok());
         let kept_bytes = unpacked?;
         self.finish_staged()?;
         self.place(staged.placing.as_deref(), kept_bytes, recorded?, &env)

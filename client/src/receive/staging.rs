@@ -105,12 +105,14 @@ impl Staging {
         let mut first = 0;
         for (number, expected) in (0..layout.parts()).zip(parts) {
             let len: usize = layout.part_segments(number).filter_map(|i| layout.segment_len(i)).sum();
-            let Some(plaintext) = stream.next_part(len, expected) else {
+            let mut tried = unpacker.clone();
+            let Some(plaintext) = stream.next_part(len) else {
                 break;
             };
-            if unpacker.push(&plaintext, |_, _| Ok::<(), Error>(())).is_err() {
+            if tried.push(&plaintext, |_, _| Ok::<(), Error>(())).is_err() || tried.mark() != *expected {
                 break;
             }
+            *unpacker = tried;
             first = number + 1;
         }
         let staged = (first * part_len).min(manifest.total());
@@ -309,17 +311,15 @@ impl<'a> StagedStream<'a> {
         }
     }
 
-    /// The plaintext of the next part with its padding; none if it is not there, or is another one than was staged.
-    fn next_part(&mut self, len: usize, expected: &Hash) -> Option<Zeroizing<Vec<u8>>> {
+    /// The plaintext of the next part with its padding; none if it is not there.
+    fn next_part(&mut self, len: usize) -> Option<Zeroizing<Vec<u8>>> {
         let mut plaintext = Zeroizing::new(vec![0; len]);
-        let read = self.read(&mut plaintext)?;
-        let mut hasher = FileHasher::new(false);
-        hasher.update(plaintext.get(..read)?);
-        (hasher.finish().blake3 == *expected).then_some(plaintext)
+        self.read(&mut plaintext)?;
+        Some(plaintext)
     }
 
     /// Fills the front of `buffer` with what the files hold; none if one of them is too short or cannot be read.
-    fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> Option<()> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let Some((left, file)) = &mut self.current else {
@@ -337,7 +337,7 @@ impl<'a> StagedStream<'a> {
                 self.current = None;
             }
         }
-        Some(filled)
+        Some(())
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) enum ReceivingRecord {
     Part {
         /// Its number; parts are staged in order.
         number: u64,
-        /// BLAKE3 of its plaintext, without padding.
+        /// BLAKE3 over the digests, as they stand behind it, of the files that have bytes in it.
         blake3: Hash,
     },
     /// Everything is verified and durable, and is about to get these names.
@@ -126,7 +126,7 @@ pub(crate) type Receiving = Begun<ReceivingHead>;
 /// What the journal of an unfinished receive says.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
-    /// BLAKE3 of the plaintext of the parts that are staged, from the first on.
+    /// The marks of the parts that are staged, from the first on.
     pub(crate) parts: Vec<Hash>,
     pub(crate) placing: Option<Box<Placing>>,
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rand_core::CryptoRng;
 use sealpost_proto::id::Hash;
 use sealpost_proto::sealed::PayloadLayout;
-use sealpost_proto::tree::tree_head;
+use sealpost_proto::tree::{leaf_hashes, tree_head};
 use sealpost_sealed::{FileDigests, FileHasher, Sealer, plaintext_mut, resume_hash};
 use tokio::sync::mpsc::Sender;
 use zeroize::Zeroizing;
@@ -98,13 +98,15 @@ impl PartWork<'_> {
     /// Reads and seals a part in `buffer`; returns the leaves of its segments and, of a transfer that can be resumed, the keyed hashes
     /// of their plaintext.
     fn seal(&mut self, number: u64, buffer: &mut [u8], rng: &mut impl CryptoRng) -> Result<(Hashes, Hashes), Error> {
-        let mut leaves = Vec::new();
+        let mut sealed: Vec<&[u8]> = Vec::new();
         let mut hashes = Vec::new();
         for (index, segment) in segments(self.sealer.layout(), number, buffer)? {
             hashes.extend(self.fill(segment)?);
-            leaves.push(self.sealer.seal_segment(index, segment, rng).map_err(seal_error)?);
+            let outcome = self.sealer.seal_segment_unhashed(index, segment, rng);
+            outcome.map_err(seal_error)?;
+            sealed.push(segment);
         }
-        Ok((leaves, hashes))
+        Ok((leaf_hashes(&sealed), hashes))
     }
 
     /// Reads a part that the gateway holds, and refuses another plaintext than was sealed then.

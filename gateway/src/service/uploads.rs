@@ -6,7 +6,6 @@ use sealpost_proto::crypto::constant_time_eq;
 use sealpost_proto::id::{Hash, Label, TransferId};
 use sealpost_proto::log::EventType;
 use sealpost_proto::problem::ProblemKind;
-use sealpost_proto::sealed::LeafHasher;
 use sealpost_proto::tree::tree_head;
 
 use super::record::Refused;
@@ -23,7 +22,6 @@ use crate::store::blob::{BlobKey, BlobWriter};
 pub struct PartUpload {
     service: Service,
     writer: Box<dyn BlobWriter>,
-    hasher: LeafHasher,
     transfer: TransferId,
     number: u32,
     sender: Label,
@@ -103,7 +101,6 @@ impl Service {
         Ok(PartUpload {
             service: self.clone(),
             writer: self.ports.blobs.writer().await?,
-            hasher: LeafHasher::new(),
             transfer,
             number,
             sender,
@@ -124,7 +121,6 @@ impl PartUpload {
         if self.written > self.expected.len {
             return Err(ProblemKind::PartMissing.into());
         }
-        self.hasher.update(&bytes);
         self.writer.write(bytes).await?;
         failpoint::reach("part-body");
         Ok(())
@@ -134,11 +130,11 @@ impl PartUpload {
     ///
     /// # Errors
     /// `part_missing` for too few bytes, `root_mismatch`; as [`Service::begin_part`] if the transfer has changed since.
-    pub async fn finish(self) -> Result<bool, Error> {
+    pub async fn finish(mut self) -> Result<bool, Error> {
         if self.written != self.expected.len {
             return Err(ProblemKind::PartMissing.into());
         }
-        let leaves = self.hasher.finish();
+        let leaves = self.writer.leaves().await?;
         if !constant_time_eq(&tree_head(&leaves), self.expected.root.as_bytes()) {
             return Err(ProblemKind::RootMismatch.into());
         }

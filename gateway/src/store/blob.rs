@@ -74,6 +74,9 @@ pub struct BlobEntry {
 pub trait BlobWriter: Send {
     /// Adds bytes. They are not visible yet.
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
+    /// Leaf hashes of everything written, cut into stored segments; made where the bytes are at hand anyway. Asked for once, when all
+    /// is written.
+    async fn leaves(&mut self) -> Result<Vec<[u8; 32]>, StoreError>;
     /// Makes everything written durable and visible under `key`.
     async fn commit(self: Box<Self>, key: &BlobKey) -> Result<(), StoreError>;
 }

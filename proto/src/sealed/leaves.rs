@@ -3,7 +3,7 @@
 use super::wire::ensure;
 use super::{PayloadLayout, Reason, STORED_SEGMENT_LEN, Seal};
 use crate::crypto::{Sha256, constant_time_eq};
-use crate::tree::{leaf_hash, tree_head};
+use crate::tree::{leaf_hash, leaf_hashes, tree_head};
 
 /// Leaf hashes of a payload that stand under its sealed root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl LeafList {
     pub fn of_payload(payload: &[u8], seal: &Seal) -> Result<Self, Reason> {
         let layout = seal.body.layout()?;
         ensure(payload.len() as u64 == layout.stored_len(), Reason::Leaves)?;
-        Self::check(payload.chunks(STORED_SEGMENT_LEN).map(leaf_hash).collect(), seal)
+        let segments: Vec<&[u8]> = payload.chunks(STORED_SEGMENT_LEN).collect();
+        Self::check(leaf_hashes(&segments), seal)
     }
 
     fn check(leaves: Vec<[u8; 32]>, seal: &Seal) -> Result<Self, Reason> {
@@ -56,6 +57,17 @@ impl LeafList {
         let index = usize::try_from(index).map_err(|_| Reason::Segment)?;
         let leaf = self.0.get(index).ok_or(Reason::Segment)?;
         ensure(*leaf == leaf_hash(stored), Reason::Segment)
+    }
+
+    /// The same for segments one after the other, from `first` on.
+    ///
+    /// # Errors
+    /// [`Reason::Segment`].
+    pub fn check_segments(&self, first: u64, stored: &[&[u8]]) -> Result<(), Reason> {
+        let first = usize::try_from(first).map_err(|_| Reason::Segment)?;
+        let end = first.checked_add(stored.len()).ok_or(Reason::Segment)?;
+        let leaves = self.0.get(first..end).ok_or(Reason::Segment)?;
+        ensure(leaves == leaf_hashes(stored), Reason::Segment)
     }
 }
 
@@ -95,6 +107,31 @@ impl LeafHasher {
                 self.end_segment();
             }
             bytes = later;
+        }
+    }
+
+    /// Adds stored bytes that came in several pieces: whole segments in them are hashed together.
+    pub fn update_all(&mut self, pieces: &[&[u8]]) {
+        let (mut places, mut whole) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            let mut rest = *piece;
+            if self.filled > 0 {
+                let (now, later) = rest.split_at(rest.len().min(STORED_SEGMENT_LEN - self.filled));
+                self.update(now);
+                rest = later;
+            }
+            let (segments, tail) = rest.as_chunks::<STORED_SEGMENT_LEN>();
+            for segment in segments {
+                places.push(self.leaves.len());
+                self.leaves.push([0; 32]);
+                whole.push(segment.as_slice());
+            }
+            self.update(tail);
+        }
+        for (place, leaf) in places.into_iter().zip(leaf_hashes(&whole)) {
+            if let Some(empty) = self.leaves.get_mut(place) {
+                *empty = leaf;
+            }
         }
     }
 
@@ -151,5 +188,24 @@ mod tests {
             assert_eq!(hasher.finish(), expected, "pieces of {piece} bytes");
         }
         assert!(LeafHasher::new().finish().is_empty());
+    }
+
+    #[test]
+    fn many_pieces_at_once_give_the_same_leaves() {
+        let payload: Vec<u8> = (0..=250).cycle().take(35 * STORED_SEGMENT_LEN + 1_000).collect();
+        let expected: Vec<[u8; 32]> = payload.chunks(STORED_SEGMENT_LEN).map(leaf_hash).collect();
+        for piece in [
+            STORED_SEGMENT_LEN / 3,
+            STORED_SEGMENT_LEN,
+            4 * STORED_SEGMENT_LEN,
+            (1 << 20) + 7,
+        ] {
+            for at_once in [1, 4, 40] {
+                let pieces: Vec<&[u8]> = payload.chunks(piece).collect();
+                let mut hasher = LeafHasher::new();
+                pieces.chunks(at_once).for_each(|pieces| hasher.update_all(pieces));
+                assert_eq!(hasher.finish(), expected, "{at_once} pieces of {piece} bytes");
+            }
+        }
     }
 }

@@ -54,6 +54,9 @@ impl BlobWriter for FillingWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         self.0.write(bytes).await
     }
+    async fn leaves(&mut self) -> Result<Vec<[u8; 32]>, StoreError> {
+        self.0.leaves().await
+    }
     async fn commit(self: Box<Self>, key: &BlobKey) -> Result<(), StoreError> {
         if self.1.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable(io::ErrorKind::StorageFull.into()));

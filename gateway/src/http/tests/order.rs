@@ -88,6 +88,9 @@ impl BlobWriter for Noted<Box<dyn BlobWriter>> {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         self.inner.write(bytes).await
     }
+    async fn leaves(&mut self) -> Result<Vec<[u8; 32]>, StoreError> {
+        self.inner.leaves().await
+    }
     async fn commit(self: Box<Self>, key: &BlobKey) -> Result<(), StoreError> {
         self.inner.commit(key).await?;
         self.diary.note(format!("{} kept", kind(key)));

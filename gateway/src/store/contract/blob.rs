@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use sealpost_proto::id::{Hash, TransferId};
+use sealpost_proto::sealed::STORED_SEGMENT_LEN;
+use sealpost_proto::tree::leaf_hash;
 
 use super::Outcome;
 use crate::store::StoreError;
@@ -57,8 +59,11 @@ async fn streamed(store: &dyn BlobStore) -> Outcome {
     for piece in &pieces {
         writer.write(piece.clone()).await?;
     }
+    let leaves = writer.leaves().await?;
     writer.commit(&key(3)).await?;
     let whole: Vec<u8> = pieces.concat();
+    let expected: Vec<[u8; 32]> = whole.chunks(STORED_SEGMENT_LEN).map(leaf_hash).collect();
+    assert_eq!(leaves, expected);
     assert_eq!(store.len(&key(3)).await?, whole.len() as u64);
     assert_eq!(store.get(&key(3), 0, u64::MAX).await?, whole, "bytes in order");
     Ok(())

@@ -1,6 +1,6 @@
 //! Blobs as files in the data folder (ADAPTER of [`crate::store::blob`]).
 //!
-//! Life of a blob: a temporary file in `tmp/` -> bytes in batches of 1 MiB, written off the async threads -> fsync ->
+//! Life of a blob: a temporary file in `tmp/` -> bytes in batches of up to 4 MiB, hashed and written off the async threads -> fsync ->
 //! rename to `blobs/<kind>/<first two digits of the id>/<id>.<rest>` -> fsync of that folder. There is one folder for each of
 //! the 256 beginnings of an id, so that a new transfer makes no new folder. Temporary files of a process that died are
 //! removed at start; the lock on the data folder keeps those of a living one safe.
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::buffers::Buffers;
+use self::buffers::{Buffers, ReadBuffers};
 use self::writer::FsWriter;
 use super::StoreError;
 use super::blob::{BlobEntry, BlobKey, BlobStore, BlobWriter};
@@ -38,6 +38,7 @@ const TEMPORARY: &str = "tmp";
 pub struct FsBlobs {
     places: Arc<Places>,
     buffers: Arc<Buffers>,
+    reads: ReadBuffers,
 }
 
 impl FsBlobs {
@@ -58,6 +59,7 @@ impl FsBlobs {
         Ok(Self {
             places: Arc::new(places),
             buffers: Buffers::new(),
+            reads: ReadBuffers::default(),
         })
     }
 }
@@ -100,8 +102,8 @@ impl BlobStore for FsBlobs {
     }
 
     async fn get(&self, key: &BlobKey, offset: u64, len: u64) -> Result<Bytes, StoreError> {
-        let path = self.places.path_of(key);
-        reading(move || read_range(&path, offset, len)).await
+        let (path, reads) = (self.places.path_of(key), self.reads.clone());
+        reading(move || read_range(&reads, &path, offset, len)).await
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), StoreError> {
@@ -167,13 +169,11 @@ impl Places {
     }
 }
 
-fn read_range(path: &Path, offset: u64, len: u64) -> io::Result<Bytes> {
+fn read_range(reads: &ReadBuffers, path: &Path, offset: u64, len: u64) -> io::Result<Bytes> {
     let file = File::open(path)?;
     let available = file.metadata()?.len().saturating_sub(offset).min(len);
     let available = usize::try_from(available).map_err(io::Error::other)?;
-    let mut bytes = vec![0; available];
-    file.read_exact_at(&mut bytes, offset)?;
-    Ok(bytes.into())
+    reads.read(available, |room| file.read_exact_at(room, offset))
 }
 
 fn remove_abandoned(folder: &Path) -> io::Result<()> {
