@@ -6,6 +6,7 @@ use super::Puller;
 use super::command::Call;
 use super::event::Event;
 use super::job::{Job, Step};
+use super::watch::is_away;
 use crate::error::Error;
 use crate::receive;
 
@@ -35,6 +36,7 @@ impl Puller {
             }
         }
         let now = self.session.env.now();
+        let mut away = Ok(());
         for mut job in jobs {
             let is_due = match job.step {
                 Step::Placed => true,
@@ -49,9 +51,13 @@ impl Puller {
             if let Step::GivenUp { .. } = job.step {
                 job.step = Step::Placed;
             }
-            self.run_job(job).await?;
+            match self.run_job(job).await {
+                // A reply has to wait; the others need no gateway.
+                Err(error) if is_away(&error) => away = Err(error),
+                done => done?,
+            }
         }
-        Ok(())
+        away
     }
 
     /// Does what is next about one transfer.

@@ -4,6 +4,7 @@ use tokio::time::Duration;
 
 use super::Puller;
 use super::jobs::Which;
+use super::watch::is_away;
 use crate::error::Error;
 use crate::receive;
 use crate::resume::patience::persist;
@@ -57,11 +58,12 @@ impl Puller {
     /// # Errors
     /// When the gateway stays away for a minute or cannot be trusted; what fails for one transfer alone is in the outcome.
     pub async fn once(&mut self) -> Result<Outcome, Error> {
-        let pulled = self.pull_waiting().await;
-        if pulled.is_err() {
-            // The gateway has failed; what is here already is worked on all the same.
-            self.run_jobs(Which::All).await?;
+        // What is here already needs no gateway, but to be answered.
+        match self.run_jobs(Which::All).await {
+            Err(error) if !is_away(&error) => return Err(error),
+            _ => {}
         }
+        let pulled = self.pull_waiting().await;
         self.check_silence().await?;
         pulled?;
         self.outcome.is_silent = self.silence.is_any(self.session.env.now());
@@ -77,8 +79,8 @@ impl Puller {
         self.refresh().await?;
         // What fails is tried again the next time.
         let _ = receive::deliver_receipts(&self.session).await;
-        self.run_jobs(Which::All).await?;
         self.catch_up().await?;
+        self.run_jobs(Which::Due).await?;
         self.send_drops().await?;
         if self.drops.is_any_waiting() {
             tokio::time::sleep(self.settings.settle + Duration::from_millis(10)).await;

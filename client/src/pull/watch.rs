@@ -36,13 +36,13 @@ pub(super) fn is_away(error: &Error) -> bool {
     }
 }
 
-/// Whether nothing may go on: whoever answers cannot be trusted, or the client's own folder cannot.
+/// Whether nothing may go on: whoever answers cannot be trusted, or the keys cannot be used.
 pub(super) fn is_fatal(error: &Error) -> bool {
     match error {
         Error::Api(error) | Error::Unfinished(error) | Error::NotSent(error) | Error::PerhapsSent(error) => {
             error.is_wrong_gateway()
         }
-        Error::Log(_) | Error::UnexpectedStatement | Error::State | Error::KeyFile(_) | Error::NoKeyFile(_) => true,
+        Error::Log(_) | Error::UnexpectedStatement | Error::KeyFile(_) | Error::NoKeyFile(_) => true,
         _ => false,
     }
 }
@@ -51,7 +51,7 @@ impl Puller {
     /// Pulls for ever.
     ///
     /// # Errors
-    /// Only what must not be waited for: a gateway or a folder that cannot be trusted.
+    /// Only what must not be waited for: a gateway or keys that cannot be trusted.
     pub async fn watch(&mut self) -> Result<(), Error> {
         let mut pause = FIRST_PAUSE;
         let mut mute_feeds = 0;
@@ -61,7 +61,7 @@ impl Puller {
             let round = self.round(&mut mute_feeds, which).await;
             which = Which::Due;
             // A connection that lasted was a good one: whatever ended it is a new trouble.
-            if round.is_ok() || begun.elapsed() > LONGEST_PAUSE {
+            if begun.elapsed() > LONGEST_PAUSE {
                 pause = FIRST_PAUSE;
             }
             match round {
@@ -81,16 +81,25 @@ impl Puller {
     /// Waits about so long, and does meanwhile what needs no gateway.
     async fn wait(&mut self, pause: Duration) -> Result<(), Error> {
         let end = Instant::now() + jittered(pause, u64::from_le_bytes(self.session.env.draw()));
+        let mut is_told = false;
         while Instant::now() < end {
-            if let Err(error) = self.run_jobs(Which::Due).await
-                && !is_away(&error)
-            {
-                return Err(error);
+            match self.own_chores().await {
+                Ok(()) => {}
+                Err(error) if is_fatal(&error) => return Err(error),
+                Err(error) if is_away(&error) || is_told => {}
+                Err(error) => {
+                    is_told = true;
+                    self.tell(&Event::trouble(&error.to_string()));
+                }
             }
-            self.check_silence().await?;
             tokio::time::sleep_until(end.min(Instant::now() + TICK)).await;
         }
         Ok(())
+    }
+
+    async fn own_chores(&mut self) -> Result<(), Error> {
+        self.check_silence().await?;
+        self.run_jobs(Which::Due).await
     }
 
     /// Connects, catches up, and follows until the connection ends.
