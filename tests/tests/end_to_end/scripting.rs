@@ -17,6 +17,7 @@ use crate::support::{ask, run};
 const USAGE: i32 = 2;
 const UNREACHABLE: i32 = 3;
 const WRONG_GATEWAY: i32 = 4;
+const NOT_VALID: i32 = 5;
 const OVER: i32 = 7;
 const FILE: i32 = 9;
 const RECIPIENT: i32 = 11;
@@ -40,9 +41,10 @@ fn end(child: Child) -> (i32, Value) {
 
 /// Runs a command with `--json`, whatever becomes of it; its documents, one a line.
 fn lines(person: &Person, words: &Words<'_>, input: &[u8]) -> (i32, Vec<Value>) {
-    let mut command = person.command(words);
-    command.arg("--json");
-    let run: Run = finish(command, input).expect("a run");
+    // Before all others: behind `--` it would be another program's.
+    let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--json"];
+    all.extend(words);
+    let run: Run = finish(person.command(&all), input).expect("a run");
     let lines = String::from_utf8(run.stdout).expect("text");
     let lines = lines
         .lines()

@@ -47,8 +47,25 @@ impl Clinic {
         look(&mut forms, "admin list", &desk, &[&"admin", &"list"]);
         look(&mut forms, "admin confirm", &desk, &[&"admin", &"confirm", &"--yes"]);
         let out = folder.path().join("string for another");
-        let other: [&dyn AsRef<OsStr>; 5] = [&"admin", &"invite", &"other@practice.example", &"--out", &out];
+        let service = "service@practice.example";
+        let other: [&dyn AsRef<OsStr>; 5] = [&"admin", &"invite", &service, &"--out", &out];
+        let limits: [&dyn AsRef<OsStr>; 5] = [&"--service", &"--scope", &"receive", &"--network", &"any"];
+        let other = [&other[..], &limits].concat();
         look(&mut forms, "admin invite", &desk, &other);
+        look(&mut forms, "admin service", &desk, &[&"admin", &"service", &service]);
+        look(
+            &mut forms,
+            "admin service",
+            &desk,
+            &[&"admin", &"service", &service, &"--scope", &"send"],
+        );
+        let robot: [&dyn AsRef<OsStr>; 3] = [&"admin", &"invite", &"robot@clinic.example"];
+        let limits: [&dyn AsRef<OsStr>; 3] = [&"--service", &"--scope=receive", &"--network=any"];
+        look(&mut forms, "admin invite", &desk, &[&robot[..], &limits].concat());
+        let service: [&dyn AsRef<OsStr>; 3] = [&"admin", &"service", &"robot@clinic.example"];
+        look(&mut forms, "admin service", &desk, &service);
+        let longer: [&dyn AsRef<OsStr>; 1] = [&"--valid=30d"];
+        look(&mut forms, "admin service", &desk, &[&service[..], &longer].concat());
         Self {
             forms,
             folder,
@@ -87,6 +104,7 @@ fn every_document_is_as_its_page_says() {
     let mut clinic = Clinic::found();
     let transfer = sending(&mut clinic);
     receiving(&mut clinic, &transfer);
+    pulling(&mut clinic);
     links(&mut clinic);
     interrupted(&mut clinic);
     for (form, words) in [
@@ -171,6 +189,20 @@ fn receiving(clinic: &mut Clinic, transfer: &str) {
     clinic.desk("revoke", &[&"revoke", &transfer, &"ffffffff", &"--yes"]);
     clinic.desk("rearm", &[&"rearm", &"--yes"]);
     clinic.desk("rearm", &[&"rearm", &transfer]);
+}
+
+fn pulling(clinic: &mut Clinic) {
+    let into = clinic.folder.path().join("pulled");
+    std::fs::create_dir(&into).expect("a folder");
+    let words: [&dyn AsRef<OsStr>; 6] = [&"pull", &"--into", &into, &"--", &"echo", &"x"];
+    let (_, documents) = lines(&clinic.provider, &words, b"");
+    let events: Vec<String> = documents.iter().map(|document| text(document, "/event")).collect();
+    for event in ["received", "output", "command_done", "end"] {
+        assert!(events.iter().any(|one| one == event), "{event}: {events:?}");
+    }
+    for document in &documents {
+        clinic.forms.check("pull", document);
+    }
 }
 
 fn links(clinic: &mut Clinic) {

@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::Child;
 
 use sealpost_tests::person::Person;
+use sealpost_tests::samples;
 use serde_json::{Value, json};
 
-use super::{OVER, TIMED_OUT, end, inbox, lines, start};
-use crate::support::{PROVIDER, World, ask, delivery, receive, text};
+use super::{NOT_VALID, OVER, TIMED_OUT, end, inbox, lines, start};
+use crate::support::{PROVIDER, World, ask, delivery, files_below, receive, run, text};
 
 const OTHER: &str = "other@practice.example";
 
 /// Starts to send and wait; returns once it waits, with the transfer's id.
-fn waiting(desk: &Person, to: &[&str], options: &[&str], file: &std::path::Path) -> (Child, String) {
+fn waiting(desk: &Person, to: &[&str], options: &[&str], file: &Path) -> (Child, String) {
     let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"send", &"--wait", &"verified", &file];
     for to in to {
         words.extend([&"--to" as &dyn AsRef<std::ffi::OsStr>, to]);
@@ -94,6 +96,27 @@ fn a_transfer_that_is_withdrawn_is_not_waited_for() {
 }
 
 #[test]
+fn a_transfer_that_is_rejected_is_not_waited_for() {
+    let world = World::new();
+    let (desk, provider) = (world.desk(), world.provider());
+    let file = world.file("scan.dcm", &samples::noise(600_000));
+    let (child, transfer) = waiting(&desk, &[PROVIDER], &[], &file);
+    let stored = files_below(&world.gateway.data().join("blobs"));
+    let is_part = |path: &Path| {
+        let path = path.to_string_lossy();
+        path.contains(&transfer) && path.contains("part-0") && !path.ends_with("-leaves")
+    };
+    let (part, mut bytes) = stored.into_iter().find(|(path, _)| is_part(path)).expect("a part");
+    bytes[300_000] ^= 1;
+    fs::write(part, bytes).expect("a part");
+    let received = run(&provider, &[&"receive", &transfer, &"--into", &world.empty("provider")]);
+    assert_eq!(received.code, NOT_VALID, "{}", received.stderr);
+    let (code, report) = end(child);
+    assert_eq!((code, outcome(&report).as_str()), (NOT_VALID, "rejected"), "{report}");
+    assert_eq!(text(&report, "/waited/recipients/0/reason"), "segment");
+}
+
+#[test]
 fn a_gateway_that_restarts_is_waited_for() {
     let mut world = World::new();
     let (desk, provider) = (world.desk(), world.provider());
@@ -103,5 +126,4 @@ fn a_gateway_that_restarts_is_waited_for() {
     receive(&provider, &transfer, &world.empty("provider"));
     let (code, report) = end(child);
     assert_eq!((code, outcome(&report).as_str()), (0, "verified"), "{report}");
-    assert!(fs::exists(world.folder.path()).expect("a folder"));
 }
