@@ -62,8 +62,7 @@ pub(super) fn run(bench: &Bench, folder: &Path) -> Outcome<Findings> {
     }
     findings.note(
         "Two network namespaces. 25 ms and a loss of 0.5 % in each direction come from a relay of our own for VXLAN datagrams, \
-         each of which is one packet of the TCP between the ends: the kernel's `netem` is not in every kernel, and was not in this \
-         one or not used.",
+         each of which is one packet of the TCP between the ends; the kernel's `netem`, which not every kernel has, is not used.",
     );
     Ok(findings)
 }
