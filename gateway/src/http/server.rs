@@ -21,6 +21,7 @@ use tower::ServiceExt;
 
 use self::activity::{Activity, answering};
 use self::addresses::{Addresses, Place};
+use self::bulk::{Gather, ReadAhead, SpareBuffers};
 pub(super) use self::line::Line;
 use self::line::stopped;
 pub use self::proxied::TrustedProxies;
@@ -28,6 +29,7 @@ use super::middleware::{MAX_HEADER_BYTES, MAX_HEADERS, Peer};
 
 mod activity;
 mod addresses;
+mod bulk;
 mod line;
 mod proxied;
 
@@ -86,6 +88,7 @@ struct Doors {
     unheaded: Arc<AtomicU64>,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    spare: SpareBuffers,
 }
 
 impl Doors {
@@ -96,11 +99,16 @@ impl Doors {
             unheaded: Arc::default(),
             handshakes: Arc::new(Semaphore::new(limits.connections.div_ceil(2))),
             connections: Arc::new(Semaphore::new(limits.connections)),
+            spare: SpareBuffers::default(),
         }
     }
 }
 
 impl Doors {
+    fn read_ahead(&self, socket: TcpStream) -> ReadAhead<TcpStream> {
+        ReadAhead::new(socket, self.spare.clone())
+    }
+
     /// A place for one more connection of `peer`.
     fn place(&self, peer: SocketAddr) -> Option<Place> {
         let place = self.addresses.admit(peer.ip());
@@ -134,7 +142,7 @@ struct Arrived {
 
 /// A connection with its peer, who has a place and room.
 struct Entered {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<ReadAhead<TcpStream>>,
     peer: SocketAddr,
     _place: Place,
     room: OwnedSemaphorePermit,
@@ -213,7 +221,7 @@ impl Server {
                 let answer = router.clone().oneshot(request);
                 async move { Ok::<_, Infallible>(answering(answer.await?, in_flight)) }
             });
-            let connection = http.of(&stream).serve_connection(TokioIo::new(stream), service);
+            let connection = http.of(&stream).serve_connection(TokioIo::new(Gather(stream)), service);
             tokio::pin!(connection);
             let result = tokio::select! {
                 result = connection.as_mut() => result,
@@ -252,7 +260,7 @@ async fn enter(doors: &Doors, tls: &TlsAcceptor, arrived: Arrived) -> Option<Ent
             doors.place(peer)?
         }
     };
-    let Some((stream, room)) = shake_hands(tls, socket, Arc::clone(&doors.connections)).await else {
+    let Some((stream, room)) = shake_hands(tls, doors.read_ahead(socket), Arc::clone(&doors.connections)).await else {
         tracing::debug!("a TLS handshake failed");
         return None;
     };
@@ -267,9 +275,9 @@ async fn enter(doors: &Doors, tls: &TlsAcceptor, arrived: Arrived) -> Option<Ent
 /// A TLS handshake, and room for the connection; none if it fails or takes too long.
 async fn shake_hands(
     tls: &TlsAcceptor,
-    socket: TcpStream,
+    socket: ReadAhead<TcpStream>,
     room: Arc<Semaphore>,
-) -> Option<(TlsStream<TcpStream>, OwnedSemaphorePermit)> {
+) -> Option<(TlsStream<ReadAhead<TcpStream>>, OwnedSemaphorePermit)> {
     let shaken = async {
         let stream = tls.accept(socket).await.ok()?;
         Some((stream, room.acquire_owned().await.ok()?))
@@ -327,7 +335,7 @@ impl Versions {
         }
     }
 
-    fn of(&self, stream: &TlsStream<TcpStream>) -> &Builder<TokioExecutor> {
+    fn of(&self, stream: &TlsStream<ReadAhead<TcpStream>>) -> &Builder<TokioExecutor> {
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() == Some(b"h2") {
             &self.http2
