@@ -176,8 +176,11 @@ async fn a_connection_without_a_request_is_closed() {
     let running = start(Router::new(), Duration::from_secs(1)).await;
     let socket = TcpStream::connect(running.address).await.unwrap();
     let name = ServerName::try_from("gw.example").unwrap();
-    let mut stream = running.connector.connect(name, socket).await.unwrap();
+    let mut tls = rustls::ClientConfig::clone(running.connector.config());
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = TlsConnector::from(Arc::new(tls));
     let begun = Instant::now();
+    let mut stream = connector.connect(name, socket).await.unwrap();
     stream
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await
