@@ -113,7 +113,7 @@ struct ReadBytes {
 impl ReadBuffers {
     /// `len` bytes, as `read` fills them.
     pub(super) fn read(&self, len: usize, read: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Bytes> {
-        if len > READ_LEN || len < READ_LEN / 8 {
+        if !(READ_LEN / 8..=READ_LEN).contains(&len) {
             let mut bytes = vec![0; len];
             read(&mut bytes)?;
             return Ok(bytes.into());
