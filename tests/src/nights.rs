@@ -175,7 +175,7 @@ impl Town {
 
     /// Runs afterwards: the first finishes what the last end of the puller interrupted, the second finds nothing.
     fn pull_once(&self, night: &Night) -> Outcome<()> {
-        ended_well(self.company.run(&[&"pull", &"--into", &night.into])?)?;
+        ended_well(&self.company.run(&[&"pull", &"--into", &night.into])?)?;
         let answer = self.company.ask(&[&"pull", &"--into", &night.into])?;
         match answer.pointer("/pulled/0/received").and_then(Value::as_u64) {
             Some(0) => Ok(()),
@@ -226,9 +226,9 @@ impl Night {
             };
             let send_alone = || {
                 fs::write(&batch, batch_of(&alone, &to, &key)?).map_err(|error| error.to_string())?;
-                persist(|| clinic.run(&[&"send", &"--batch", &batch]).and_then(ended_well))
+                persist(|| clinic.run(&[&"send", &"--batch", &batch]).and_then(|run| ended_well(&run)))
             };
-            if seed % 3 == 0 {
+            if seed.is_multiple_of(3) {
                 send_together()?;
                 send_alone()
             } else {
@@ -294,7 +294,7 @@ fn batch_of(folder: &Path, to: &str, key: &str) -> Outcome<String> {
     Ok(lines)
 }
 
-fn ended_well(run: crate::person::Run) -> Outcome<()> {
+fn ended_well(run: &crate::person::Run) -> Outcome<()> {
     match run.code {
         0 => Ok(()),
         code => Err(format!("it ended with {code}: {}", run.stderr)),

@@ -30,7 +30,7 @@ pub struct Event {
 }
 
 impl Event {
-    fn new(name: &'static str, text: String, json: Value) -> Self {
+    fn new(name: &'static str, text: &str, json: Value) -> Self {
         let json = match json {
             Value::Object(members) => members,
             _ => Map::new(),
@@ -38,12 +38,12 @@ impl Event {
         Self {
             name,
             is_error: false,
-            text: text::line(&text),
+            text: text::line(text),
             json,
         }
     }
 
-    fn error(name: &'static str, text: String, json: Value) -> Self {
+    fn error(name: &'static str, text: &str, json: Value) -> Self {
         Self {
             is_error: true,
             ..Self::new(name, text, json)
@@ -56,15 +56,15 @@ impl Event {
         } else {
             "by asking now and then"
         };
-        Self::new("watching", format!("watching {how}"), json!({"feed": is_live}))
+        Self::new("watching", &format!("watching {how}"), json!({"feed": is_live}))
     }
 
     pub(super) fn away() -> Self {
-        Self::error("away", "the gateway is away, waiting for it".to_owned(), json!({}))
+        Self::error("away", "the gateway is away, waiting for it", json!({}))
     }
 
     pub(super) fn back() -> Self {
-        Self::new("back", "the gateway is back".to_owned(), json!({}))
+        Self::new("back", "the gateway is back", json!({}))
     }
 
     pub(super) fn received(job: &Job) -> Self {
@@ -78,7 +78,7 @@ impl Event {
             job.sender_name(),
             short_id(&job.transfer)
         );
-        Self::new("received", text, job.facts())
+        Self::new("received", &text, job.facts())
     }
 
     /// A transfer could not be received, for now or for good.
@@ -90,17 +90,17 @@ impl Event {
         };
         let text = format!("transfer {} {what}: {why}", short_id(transfer));
         let json = json!({"transfer": transfer, "final": is_final, "message": why});
-        Self::error("failed", text, json)
+        Self::error("failed", &text, json)
     }
 
     /// Something beside a transfer went wrong.
     pub(super) fn trouble(why: &str) -> Self {
-        Self::error("trouble", why.to_owned(), json!({"message": why}))
+        Self::error("trouble", why, json!({"message": why}))
     }
 
     pub(super) fn command_done(transfer: &TransferId) -> Self {
         let text = format!("the command has taken transfer {}", short_id(transfer));
-        Self::new("command_done", text, json!({"transfer": transfer}))
+        Self::new("command_done", &text, json!({"transfer": transfer}))
     }
 
     pub(super) fn command_failed(transfer: &TransferId, tries: u32, why: &str) -> Self {
@@ -109,7 +109,7 @@ impl Event {
             short_id(transfer)
         );
         let json = json!({"transfer": transfer, "tries": tries, "message": why});
-        Self::error("command_failed", text, json)
+        Self::error("command_failed", &text, json)
     }
 
     pub(super) fn given_up(transfer: &TransferId, tries: u32, why: &str) -> Self {
@@ -118,27 +118,27 @@ impl Event {
             short_id(transfer)
         );
         let json = json!({"transfer": transfer, "tries": tries, "message": why});
-        Self::error("given_up", text, json)
+        Self::error("given_up", &text, json)
     }
 
     /// A line that a command wrote.
     pub(super) fn output(transfer: Option<&TransferId>, line: &str) -> Self {
         let of = transfer.map_or_else(|| "alarm".to_owned(), short_id);
         let json = json!({"transfer": transfer, "line": line});
-        Self::new("output", format!("command ({of}): {line}"), json)
+        Self::new("output", &format!("command ({of}): {line}"), json)
     }
 
     pub(super) fn replied(to: &Address, answered: Option<&TransferId>, sent: &TransferId, was_sent: bool) -> Self {
         let what = if was_sent { "had been sent before" } else { "is sent" };
         let text = format!("a reply to {to} {what}, transfer {}", short_id(sent));
         let json = json!({"to": to, "reply_to": answered, "transfer": sent, "sent_before": was_sent});
-        Self::new("replied", text, json)
+        Self::new("replied", &text, json)
     }
 
     pub(super) fn reply_failed(to: &str, answered: Option<&TransferId>, why: &str) -> Self {
         let text = format!("a reply to {to} could not be sent: {why}");
         let json = json!({"to": to, "reply_to": answered, "message": why});
-        Self::error("reply_failed", text, json)
+        Self::error("reply_failed", &text, json)
     }
 
     pub(super) fn silent(from: &Address, hours: u64, last: Option<u64>) -> Self {
@@ -147,6 +147,6 @@ impl Event {
             None => format!("nothing has ever come from {from}, and {hours} hours have passed"),
         };
         let json = json!({"from": from, "hours": hours, "last": last});
-        Self::error("silent", since, json)
+        Self::error("silent", &since, json)
     }
 }

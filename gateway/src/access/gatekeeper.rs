@@ -107,6 +107,7 @@ struct Verified {
 }
 
 /// Where a request came from, as leaves say it.
+#[derive(Clone, Copy)]
 struct Caller<'a> {
     peer: Option<Peer>,
     req_id: &'a str,
