@@ -3,7 +3,6 @@
 //! The folder carries a mark, which the state knows: when the mark is gone while a transfer is half placed, the folder is another one, or
 //! its medium is not mounted, and nothing that is missing there may count as taken away.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -56,7 +55,7 @@ pub(super) fn prepare(session: &Session, into: &Path) -> Result<(), Error> {
     }
     let home = session.home.path();
     platform::sync_dir(home).map_err(|error| Error::file("write", home, error))?;
-    fs::create_dir_all(into).map_err(failed)?;
+    platform::create_private_dir(into).map_err(failed)?;
     platform::sync_parent(into).map_err(failed)?;
     check_mark(session, into)
 }
@@ -66,7 +65,7 @@ pub(super) fn make(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(folder)
+    platform::create_private_dir(folder)
         .and_then(|()| platform::sync_parent(folder))
         .map_err(|error| Error::file("make the folder", folder, error))
 }
@@ -147,5 +146,20 @@ mod tests {
         assert_ne!(named("person-abababababab", 1), "person-abababababab");
         assert_ne!(named("a*b@c.example", 1), named("a_b@c.example", 2));
         assert!(!named("../up@c.example", 1).contains('/'));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_made_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let sealed = crate::receive::tests::sealed(&[1]);
+        let dir = tempfile::tempdir().unwrap();
+        let into = dir.path().join("a").join("in");
+        prepare(&sealed.session, &into).unwrap();
+        make(&into.join("desk@clinic.example")).unwrap();
+        for folder in [dir.path().join("a"), into.clone(), into.join("desk@clinic.example")] {
+            let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+        }
     }
 }
