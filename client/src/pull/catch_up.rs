@@ -28,6 +28,7 @@ impl Puller {
     /// # Errors
     /// When the gateway is away or cannot be trusted; what fails for one transfer alone is told, and tried again if that can help.
     pub(super) async fn catch_up(&mut self) -> Result<(), Error> {
+        let mut may_begin_again = true;
         loop {
             let after = self.cursor.seen();
             let (api, presence) = (Arc::clone(&self.session.api), Arc::clone(&self.presence));
@@ -39,10 +40,13 @@ impl Puller {
             let Some(positions) = positions else {
                 return self.catch_up_without_positions().await;
             };
-            let is_rising = std::iter::once(&after)
-                .chain(&positions)
-                .is_sorted_by(|one, next| one < next);
-            if !is_rising || page.len() > PAGE {
+            let first = positions.first().copied().unwrap_or_default();
+            if first <= after && may_begin_again {
+                // It does not know the cursor, as after it was put back from a copy: everything comes again.
+                may_begin_again = false;
+                self.cursor.begin_at(first.saturating_sub(1));
+            }
+            if !is_rising_behind(self.cursor.seen(), &positions) || page.len() > PAGE {
                 return Err(ApiError::Answer("its pages are not in order").into());
             }
             self.know_senders(&page).await?;
@@ -196,6 +200,12 @@ impl Puller {
             keep_sealed: None,
         })
     }
+}
+
+fn is_rising_behind(after: u64, positions: &[u64]) -> bool {
+    std::iter::once(&after)
+        .chain(positions)
+        .is_sorted_by(|one, next| one < next)
 }
 
 /// Whether another try cannot help.

@@ -70,10 +70,13 @@ impl Cursor {
         self.seen = self.seen.max(position);
     }
 
-    /// The gateway was put back from a copy: its positions from here on mean something else now.
-    pub(super) fn back(&mut self, position: u64) {
-        self.seen = self.seen.min(position);
-        self.behind.retain(|at, _| *at <= position);
+    /// Everything comes again behind this position, smaller or larger than before: the gateway was put back from a copy, or began
+    /// another log, and numbers mean something else now.
+    pub(super) fn begin_at(&mut self, position: u64) {
+        let is_another_log = position > self.seen;
+        self.seen = position;
+        // What failed comes again too, under another number.
+        self.behind.retain(|at, _| *at <= position && !is_another_log);
     }
 
     /// What stands here failed; it will be tried again.
@@ -105,5 +108,32 @@ impl Cursor {
         }
         self.kept.position = position;
         session.state.put("pull", &self.name, &self.kept, &session.env)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receive::tests::sealed;
+
+    const ID: TransferId = TransferId::from_bytes([7; 16]);
+
+    #[test]
+    fn the_gateways_cursor_is_taken_in_both_directions() {
+        let sealed = sealed(&[1]);
+        let load = || Cursor::load(&sealed.session, Path::new("in"), &[]).unwrap();
+        let mut cursor = load();
+        cursor.seen_to(9);
+        cursor.failed(5, ID);
+        cursor.begin_at(2);
+        assert_eq!((cursor.seen(), cursor.behind.len()), (2, 0), "put back from a copy");
+        cursor.seen_to(9);
+        cursor.failed(5, ID);
+        let another_log = 1 << 48;
+        cursor.begin_at(another_log);
+        assert_eq!((cursor.seen(), cursor.behind.len()), (another_log, 0));
+        cursor.seen_to(another_log + 3);
+        cursor.keep(&sealed.session).unwrap();
+        assert_eq!(load().seen(), another_log + 3);
     }
 }

@@ -160,8 +160,8 @@ impl Puller {
 
     async fn hear(&mut self, event: FeedEvent) -> Result<(), Error> {
         match event {
-            FeedEvent::Head { cursor } if cursor < self.cursor.seen() => {
-                self.cursor.back(cursor);
+            FeedEvent::Head { cursor } if cursor != self.cursor.seen() => {
+                self.cursor.begin_at(cursor);
                 self.catch_up().await
             }
             FeedEvent::Inbox { cursor, transfer } => self.take_told(cursor, &transfer).await,
