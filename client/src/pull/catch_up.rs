@@ -155,10 +155,11 @@ impl Puller {
     async fn pull_one(&mut self, summary: &TransferSummary) -> Result<(), Error> {
         let (header, _) = verify::pieces(summary)?;
         let hh = Hash::from_bytes(header.hash());
+        let sender = self.sender_of(&header);
         if receive::is_received(&self.session, &hh)? {
+            self.heard_before(sender.as_ref(), summary)?;
             return receive::forget_finished(&self.session, &hh);
         }
-        let sender = self.sender_of(&header);
         let is_wanted = self.from.is_empty() || sender.is_some_and(|label| self.from.contains(&label));
         let is_open = summary.state == TransferState::Available && header.sender_identity.is_some();
         if !is_wanted || !is_open {
@@ -178,11 +179,22 @@ impl Puller {
         };
         self.outcome.received += 1;
         if let Some(label) = &received.sender {
-            self.silence.heard(&self.session, label)?;
+            self.silence.heard(&self.session, label, self.session.env.now())?;
         }
         match Job::get(&self.session, &hh)? {
             Some(job) => self.run_job(job).await,
             None => Ok(()),
+        }
+    }
+
+    /// What was received by hand, or just before a crash, has come all the same: when the gateway took it.
+    fn heard_before(&mut self, sender: Option<&Label>, summary: &TransferSummary) -> Result<(), Error> {
+        let (_, seal) = verify::pieces(summary)?;
+        let session = &self.session;
+        let accepted = verify::accepted(&summary.receipt, &session.account.at, &seal, &session.mirror);
+        match (sender, accepted) {
+            (Some(sender), Ok(accepted)) => self.silence.heard(session, sender, accepted.time),
+            _ => Ok(()),
         }
     }
 

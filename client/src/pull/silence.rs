@@ -68,15 +68,17 @@ impl Silence {
         session.state.put("pull", RECORD, &self.heard, &session.env)
     }
 
-    /// Something came from this person.
-    pub(super) fn heard(&mut self, session: &Session, sender: &Label) -> Result<(), Error> {
+    /// Something came from this person at `time`, unix seconds.
+    pub(super) fn heard(&mut self, session: &Session, sender: &Label, time: u64) -> Result<(), Error> {
         if !self.expected.iter().any(|(label, _)| label == sender) {
             return Ok(());
         }
-        let now = session.env.now();
-        if let Some(heard) = self.heard.get_mut(&sender.to_string()) {
-            (heard.last, heard.told) = (Some(now), None);
-        }
+        let time = time.min(session.env.now());
+        let heard = self.heard.get_mut(&sender.to_string());
+        let Some(heard) = heard.filter(|heard| time > heard.last.unwrap_or(heard.since)) else {
+            return Ok(());
+        };
+        (heard.last, heard.told) = (Some(time), None);
         self.keep(session)
     }
 
@@ -158,6 +160,31 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_came_is_heard_by_its_own_time_and_ends_no_later_silence() {
+        let sealed = crate::receive::tests::sealed(&[1]);
+        let session = sealed.session;
+        let expect = Expect {
+            from: session.account.address.clone(),
+            every: Duration::from_secs(3600),
+            profile: None,
+        };
+        let mut silence = Silence::load(&session, &[expect]).unwrap();
+        let (label, _) = silence.expected[0].clone();
+        let now = session.env.now();
+        let entry = |silence: &Silence| silence.heard[&label.to_string()];
+        silence.heard.get_mut(&label.to_string()).unwrap().since = now - 9_000;
+        assert!(silence.is_any(now));
+        silence.heard(&session, &label, now - 8_000).unwrap();
+        assert!(silence.is_any(now), "what came then is too long ago");
+        silence.heard(&session, &label, now - 60).unwrap();
+        assert!(!silence.is_any(now));
+        silence.heard(&session, &label, now - 8_000).unwrap();
+        assert_eq!(entry(&silence).last, Some(now - 60), "an earlier one changes nothing");
+        silence.heard(&session, &label, now + 9_000).unwrap();
+        assert!(entry(&silence).last.unwrap() <= session.env.now(), "no clock ahead hides a silence");
+    }
 
     #[test]
     fn a_silence_is_told_once_and_again_each_day_until_something_comes() {
