@@ -226,7 +226,11 @@ impl Night {
             };
             let send_alone = || {
                 fs::write(&batch, batch_of(&alone, &to, &key)?).map_err(|error| error.to_string())?;
-                persist(|| clinic.run(&[&"send", &"--batch", &batch]).and_then(|run| ended_well(&run)))
+                persist(|| {
+                    clinic
+                        .run(&[&"send", &"--batch", &batch])
+                        .and_then(|run| ended_well(&run))
+                })
             };
             if seed.is_multiple_of(3) {
                 send_together()?;
