@@ -15,6 +15,7 @@ use super::spool::Spool;
 use crate::env::Env;
 use crate::error::Error;
 use crate::names::{self, UniqueNames};
+use crate::platform;
 
 /// What is read at once where a file is only hashed.
 const READ_LEN: usize = 256 * 1024;
@@ -35,7 +36,10 @@ pub struct InputFile {
 
 #[derive(Debug)]
 enum Contents {
-    Path,
+    /// What lies there, or what a link there leads to: the user named it so.
+    Named,
+    /// A regular file that was found there, and nothing that has taken its place since.
+    Found,
     /// With its digest: it can be read once.
     Spool(Box<Spool>, Hash),
 }
@@ -80,7 +84,20 @@ impl Input {
                 path.display()
             )));
         }
-        self.push(path, path.file_name().unwrap_or_default().as_ref(), &metadata);
+        let name = path.file_name().unwrap_or_default();
+        self.push(path, name.as_ref(), &metadata, Contents::Named);
+        Ok(())
+    }
+
+    /// Adds a regular file that nobody has named: one that a program left for this one. A link is not followed, now or later.
+    ///
+    /// # Errors
+    /// [`Error::File`], also for what is no regular file.
+    pub fn add_found(&mut self, path: &Path) -> Result<(), Error> {
+        let metadata = platform::open_regular(path).and_then(|file| file.metadata());
+        let metadata = metadata.map_err(|error| Error::file("read", path, error))?;
+        let name = path.file_name().unwrap_or_default();
+        self.push(path, name.as_ref(), &metadata, Contents::Found);
         Ok(())
     }
 
@@ -111,7 +128,7 @@ impl Input {
             name: draft.name.clone(),
             len: draft.len,
             mtime: draft.mtime,
-            contents: Contents::Path,
+            contents: Contents::Named,
         };
         Self {
             files: paths.into_iter().zip(drafts).map(file).collect(),
@@ -122,7 +139,7 @@ impl Input {
     /// Where all files are, from the root of the file system; none if one of them cannot be read a second time.
     pub(super) fn paths(&self) -> Option<Vec<PathBuf>> {
         let absolute = |file: &InputFile| match file.contents {
-            Contents::Path => std::path::absolute(&file.path).ok(),
+            Contents::Named | Contents::Found => std::path::absolute(&file.path).ok(),
             Contents::Spool(..) => None,
         };
         self.files.iter().map(absolute).collect()
@@ -140,7 +157,7 @@ impl Input {
                 self.add_folder(&path, &relative)?;
             } else if kind.is_file() {
                 let metadata = entry.metadata().map_err(|error| Error::file("read", &path, error))?;
-                self.push(&path, &relative, &metadata);
+                self.push(&path, &relative, &metadata, Contents::Found);
             } else {
                 self.skipped.push(path);
             }
@@ -148,13 +165,13 @@ impl Input {
         Ok(())
     }
 
-    fn push(&mut self, path: &Path, relative: &Path, metadata: &Metadata) {
+    fn push(&mut self, path: &Path, relative: &Path, metadata: &Metadata, contents: Contents) {
         self.files.push(InputFile {
             path: path.to_owned(),
             name: self.names.take(&names::for_manifest(relative)),
             len: metadata.len(),
             mtime: mtime(metadata),
-            contents: Contents::Path,
+            contents,
         });
     }
 
@@ -181,7 +198,7 @@ impl InputFile {
     /// Whether its name in the manifest is another than on disk.
     #[must_use]
     pub fn is_renamed(&self) -> bool {
-        matches!(self.contents, Contents::Path) && self.path.file_name() != Some(self.name.as_ref())
+        !matches!(self.contents, Contents::Spool(..)) && self.path.file_name() != Some(self.name.as_ref())
     }
 
     /// BLAKE3 of its bytes, for which it is read once more.
@@ -203,7 +220,7 @@ impl InputFile {
     /// Opens it and closes it again.
     pub(super) fn check_readable(&self) -> Result<(), Error> {
         match self.contents {
-            Contents::Path => self.open_path().map(drop),
+            Contents::Named | Contents::Found => self.open_path().map(drop),
             Contents::Spool(..) => Ok(()),
         }
     }
@@ -211,7 +228,7 @@ impl InputFile {
     /// Opens it for one reading.
     pub(super) fn open(self) -> Result<OpenFile, Error> {
         match self.contents {
-            Contents::Path => self.open_path(),
+            Contents::Named | Contents::Found => self.open_path(),
             Contents::Spool(spool, _) => Ok(OpenFile {
                 path: self.path,
                 left: self.len,
@@ -223,7 +240,11 @@ impl InputFile {
     }
 
     fn open_path(&self) -> Result<OpenFile, Error> {
-        let file = File::open(&self.path).map_err(|error| Error::file("open", &self.path, error))?;
+        let file = match self.contents {
+            Contents::Found => platform::open_regular(&self.path),
+            _ => File::open(&self.path),
+        };
+        let file = file.map_err(|error| Error::file("open", &self.path, error))?;
         let mut open = OpenFile {
             path: self.path.clone(),
             left: self.len,
@@ -331,6 +352,29 @@ mod tests {
         #[cfg(unix)]
         assert_eq!(input.skipped, [scans.join("link")]);
         assert!(input.add(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_that_takes_the_place_of_what_was_found_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, secret) = (dir.path().join("scans"), dir.path().join("secret"));
+        let (path, named) = (folder.join("f"), dir.path().join("named"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&path, "x").unwrap();
+        fs::rename(&path, &secret).unwrap();
+        std::os::unix::fs::symlink(&secret, &named).unwrap();
+        fs::hard_link(&secret, &path).unwrap();
+        let mut input = Input::default();
+        input.add(&folder).unwrap();
+        input.add_found(&path).unwrap();
+        input.add(&named).unwrap();
+        assert!(input.add_found(&named).is_err());
+        fs::remove_file(&path).unwrap();
+        // Length and time of what it leads to are those of what was found.
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        let opened: Vec<bool> = input.files.into_iter().map(|file| file.open().is_ok()).collect();
+        assert_eq!(opened, [false, false, true]);
     }
 
     #[test]
