@@ -1,7 +1,8 @@
 //! How to pull: the configuration file (TOML, `deploy/pull.toml` documents every key) and what arguments say in its place.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use sealpost_proto::id::Address;
@@ -133,10 +134,13 @@ impl Settings {
     /// Of one account; with `--all` each profile has folders of its own below those of the configuration.
     ///
     /// # Errors
-    /// [`Error::Input`] when there is no folder for the files.
+    /// [`Error::Input`] when there is no folder for the files, or what comes would lie where what goes is taken from.
     pub fn new(config: &Config, exec: &[OsString], retry: bool, profile: Option<&str>) -> Result<Self, Error> {
         let into = config.into.as_ref();
         let into = into.ok_or_else(|| Error::Input("Name the folder for the files with --into.".to_owned()))?;
+        if let Some(replies) = &config.replies {
+            check_apart(into, replies)?;
+        }
         let own = |folder: &PathBuf| profile.map_or_else(|| folder.clone(), |profile| folder.join(profile));
         let words = |words: &[String]| words.iter().map(OsString::from).collect::<Vec<_>>();
         let is_meant = |expect: &&Expect| match (&expect.profile, profile) {
@@ -170,8 +174,43 @@ impl Settings {
             |path: &Path| std::path::absolute(path).map_err(|error| Error::file("find the folder", path, error));
         self.into = absolute(&self.into)?;
         self.replies = self.replies.as_deref().map(absolute).transpose()?;
+        // Once more: those of a profile may be links.
+        if let Some(replies) = &self.replies {
+            check_apart(&self.into, replies)?;
+        }
         Ok(self)
     }
+}
+
+/// Refuses two folders of which one is in the other: what somebody sent would be sent back to them as a reply.
+fn check_apart(into: &Path, replies: &Path) -> Result<(), Error> {
+    let real = |path: &Path| real(path).map_err(|error| Error::file("find the folder", path, error));
+    let (one, other) = (real(into)?, real(replies)?);
+    if one.starts_with(&other) || other.starts_with(&one) {
+        return Err(Error::Input(format!(
+            "The folder for replies, {}, and the one for what comes, {}, are the same or one lies in the other, so what comes would be sent back; name two that lie apart.",
+            replies.display(),
+            into.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The path without links, as far as it exists.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    let mut real = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        if part == Component::ParentDir {
+            real.pop();
+        } else {
+            real.push(part);
+        }
+        match real.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => real = found?,
+        }
+    }
+    Ok(real)
 }
 
 /// Seconds as `10s`, or as a lifetime is written: `30m`, `26h`, `7d`.
@@ -256,6 +295,52 @@ mod tests {
         assert_eq!(settings.into, Path::new("in").join("east"));
         assert_eq!(settings.replies, Some(Path::new("out").join("east")));
         assert_eq!(settings.exec, ["b"], "an argument wins");
+    }
+
+    #[test]
+    fn replies_and_what_comes_lie_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir(at("in")).unwrap();
+        let mut pairs = vec![
+            ("in", "in", false),
+            ("in", "in/replies", false),
+            ("new/in", "new", false),
+            ("in", "x/../in", false),
+            ("in", "none/../in", false),
+            ("in", "in2", true),
+            ("in", "out", true),
+            ("new/in", "new/out", true),
+        ];
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("in"), at("link")).unwrap();
+            pairs.extend([("in", "link", false), ("in", "link/replies", false)]);
+        }
+        for (into, replies, is_fine) in pairs {
+            let config = Config {
+                into: Some(at(into)),
+                replies: Some(at(replies)),
+                ..Config::default()
+            };
+            for profile in [None, Some("east")] {
+                let settings = Settings::new(&config, &[], false, profile);
+                assert_eq!(settings.is_ok(), is_fine, "{into} {replies}");
+            }
+        }
+        // Each of its own below, and one profile's folder leads into the other's.
+        #[cfg(unix)]
+        {
+            std::fs::create_dir(at("out")).unwrap();
+            std::os::unix::fs::symlink(at("in"), at("out/east")).unwrap();
+            let config = Config {
+                into: Some(at("in")),
+                replies: Some(at("out")),
+                ..Config::default()
+            };
+            let settings = Settings::new(&config, &[], false, Some("east")).unwrap();
+            assert!(settings.absolute().is_err());
+        }
     }
 
     #[test]
