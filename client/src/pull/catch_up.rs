@@ -148,7 +148,7 @@ impl Puller {
     fn tell_failed(&mut self, transfer: &TransferId, error: &Error) {
         self.outcome.failed += 1;
         self.outcome.note(error);
-        self.tell(&Event::failed(transfer, is_final(error), &error.to_string()));
+        self.tell(&Event::failed(transfer, is_final(error), error));
     }
 
     /// Receives one transfer, if it is to be pulled and was not yet, and hands it on.

@@ -2,10 +2,11 @@
 //!
 //! Nobody says when such a file is whole. It is taken when its size and its time have not changed for a while, and its name does not end
 //! as those of half-written files do. What is sent is known by recipient, name and contents, so that a crash between sending and moving
-//! sends nothing twice.
+//! sends nothing twice. It is claimed first, by a rename into a hidden folder beside it that nobody else can enter: what is hashed, sent and
+//! moved away is one and the same file, whatever appears under its name meanwhile.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,8 @@ use crate::{names, platform};
 
 /// Where files go that were sent, in the folder from which they were.
 const SENT: &str = "sent";
+/// Where files are from when they are whole until they are sent, each in a numbered folder of its own; beside `sent`.
+const CLAIMED: &str = ".sealpost-claimed";
 /// How half-written files end.
 const HALF: [&str; 2] = [".tmp", ".part"];
 /// A file that could not be sent is tried again after so long.
@@ -36,12 +39,13 @@ pub(super) struct Drops {
     seen: HashMap<PathBuf, Seen>,
     /// Folders of nobody, which were told once.
     told: HashSet<PathBuf>,
+    /// The folders could not be read; they are looked at again then.
+    rests_until: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    len: u64,
-    modified: Option<SystemTime>,
+    facts: (u64, Option<SystemTime>),
     /// From when on it counts as whole, if it does not change.
     ready: Instant,
 }
@@ -50,6 +54,10 @@ struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ready {
     path: PathBuf,
+    /// The recipient's folder.
+    folder: PathBuf,
+    /// Length and time when it was seen to be whole; none if it is claimed already.
+    whole: Option<(u64, Option<SystemTime>)>,
     to: Label,
     address: Address,
 }
@@ -60,6 +68,7 @@ impl Drops {
             settle,
             seen: HashMap::new(),
             told: HashSet::new(),
+            rests_until: None,
         }
     }
 
@@ -68,7 +77,7 @@ impl Drops {
         !self.seen.is_empty()
     }
 
-    /// Looks at the folders of these people. Returns what is whole, and folders with files for nobody that were not told before.
+    /// Looks at the folders of these people. Returns what is claimed or whole, and folders with files for nobody that were not told before.
     fn scan(
         &mut self,
         root: &Path,
@@ -77,51 +86,67 @@ impl Drops {
         let (mut ready, mut strange) = (Vec::new(), Vec::new());
         let mut there = HashSet::new();
         for folder in entries(root)? {
-            let files = waiting(&folder)?;
+            let (claimed, files) = (claimed(&folder)?, waiting(&folder)?);
             let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let Some((to, address)) = people.get(name) else {
-                if !files.is_empty() && self.told.insert(folder.clone()) {
+                if !(files.is_empty() && claimed.is_empty()) && self.told.insert(folder.clone()) {
                     strange.push(folder);
                 }
                 continue;
             };
+            let one = |path, whole| Ready {
+                path,
+                folder: folder.clone(),
+                whole,
+                to: *to,
+                address: address.clone(),
+            };
+            // What was claimed before is older than what waits.
+            for path in claimed {
+                there.insert(path.clone());
+                if self.is_pause_over(&path) {
+                    ready.push(one(path, None));
+                }
+            }
             for (path, metadata) in files {
                 there.insert(path.clone());
                 if self.is_whole(&path, &metadata) {
-                    ready.push(Ready {
-                        path,
-                        to: *to,
-                        address: address.clone(),
-                    });
+                    ready.push(one(path, Some(facts(&metadata))));
                 }
             }
         }
         self.seen.retain(|path, _| there.contains(path));
-        ready.sort_by(|one, other| one.path.cmp(&other.path));
         Ok((ready, strange))
     }
 
     fn is_whole(&mut self, path: &Path, metadata: &Metadata) -> bool {
-        let (len, modified) = (metadata.len(), metadata.modified().ok());
         let now = Instant::now();
         let seen = Seen {
-            len,
-            modified,
+            facts: facts(metadata),
             ready: now + self.settle,
         };
         let before = self.seen.entry(path.to_owned()).or_insert(seen);
-        if (before.len, before.modified) != (len, modified) {
+        if before.facts != seen.facts {
             *before = seen;
         }
         before.ready <= now
     }
 
+    fn is_pause_over(&self, path: &Path) -> bool {
+        self.seen.get(path).is_none_or(|seen| seen.ready <= Instant::now())
+    }
+
     /// It could not be sent; it is left alone for a while.
     fn put_off(&mut self, path: &Path) {
-        if let Some(seen) = self.seen.get_mut(path) {
-            seen.ready = Instant::now() + PAUSE;
-        }
+        let ready = Instant::now() + PAUSE;
+        let facts = self.seen.get(path).map_or((0, None), |seen| seen.facts);
+        self.seen.insert(path.to_owned(), Seen { facts, ready });
     }
+}
+
+/// What changes when somebody writes to a file.
+fn facts(metadata: &Metadata) -> (u64, Option<SystemTime>) {
+    (metadata.len(), metadata.modified().ok())
 }
 
 /// The folders in `root`; none if it is not there.
@@ -158,13 +183,89 @@ fn waiting(folder: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
             Err(error) => return Err(error),
         }
     }
+    files.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(files)
 }
 
+/// The files of `folder` that are claimed, the oldest claim first.
+fn claimed(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let place = folder.join(CLAIMED);
+    // A link would lead to files of another folder.
+    if !fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(Vec::new());
+    }
+    let mut numbered = entries(&place)?;
+    numbered.sort_by_key(|place| number_of(place));
+    let mut files = Vec::new();
+    for place in numbered {
+        for entry in fs::read_dir(&place)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn number_of(place: &Path) -> u64 {
+    let name = place.file_name().and_then(|name| name.to_str());
+    name.and_then(|name| name.parse().ok()).unwrap_or(0)
+}
+
+/// Takes a file that is whole to a place where it is the only one of its name. None if it is another one by now, which stays.
+fn claim(ready: &Ready) -> Result<Option<PathBuf>, Error> {
+    let failed = |error| Error::file("move", &ready.path, error);
+    let Some(whole) = ready.whole else {
+        return Ok(Some(ready.path.clone()));
+    };
+    let name = ready.path.file_name().unwrap_or_default();
+    let place = new_place(&ready.folder.join(CLAIMED)).map_err(failed)?;
+    let path = place.join(name);
+    match platform::rename_new(&ready.path, &path) {
+        // It was taken away just now.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            leave(&place);
+            return Ok(None);
+        }
+        renamed => renamed.map_err(failed)?,
+    }
+    let metadata = fs::symlink_metadata(&path).map_err(failed)?;
+    if !metadata.is_file() || facts(&metadata) != whole {
+        // Another took its name between look and rename, and may be half-written, or no file at all.
+        move_numbered(&path, &ready.folder).map_err(failed)?;
+        leave(&place);
+        return Ok(None);
+    }
+    let synced = platform::sync_dir(&place)
+        .and_then(|()| platform::sync_parent(&place))
+        .and_then(|()| platform::sync_dir(&ready.folder));
+    synced.map_err(failed)?;
+    Ok(Some(path))
+}
+
+/// A new folder with a number above all others in `claimed`.
+fn new_place(claimed: &Path) -> io::Result<PathBuf> {
+    platform::own_private_dir(claimed)?;
+    let last = entries(claimed)?.iter().map(|place| number_of(place)).max();
+    let place = claimed.join(last.unwrap_or(0).saturating_add(1).to_string());
+    platform::own_private_dir(&place)?;
+    Ok(place)
+}
+
+/// Removes the place of a claim and, after the last one, the folder of claims.
+fn leave(place: &Path) {
+    // What is not empty stays, and is looked at again.
+    let _ = fs::remove_dir(place);
+    if let Some(claimed) = place.parent() {
+        let _ = fs::remove_dir(claimed);
+    }
+}
+
 /// What a drop is known by.
-fn key_of(ready: &Ready) -> Result<String, Error> {
-    let failed = |error| Error::file("read", &ready.path, error);
-    let mut file = File::open(&ready.path).map_err(failed)?;
+fn key_of(path: &Path, to: &Label) -> Result<String, Error> {
+    let failed = |error| Error::file("read", path, error);
+    let mut file = platform::open_regular(path).map_err(failed)?;
     let mut hasher = FileHasher::new(false);
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -173,43 +274,49 @@ fn key_of(ready: &Ready) -> Result<String, Error> {
             read => hasher.update(buffer.get(..read).unwrap_or_default()),
         }
     }
-    let name = ready
-        .path
+    let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let facts = format!("{}\0{}\0{name}", ready.to, hasher.finish().blake3);
+    let facts = format!("{to}\0{}\0{name}", hasher.finish().blake3);
     Ok(format!(
         "drop/{}",
         hex(&sealpost_proto::crypto::sha256(&[facts.as_bytes()]))
     ))
 }
 
-/// Moves a file that was sent out of the way; nothing is replaced there.
-fn put_away(path: &Path) -> Result<(), Error> {
-    let failed = |error| Error::file("move", path, error);
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(failed(io::ErrorKind::InvalidInput.into()));
-    };
+/// Moves a claimed file that was sent to the others; nothing is replaced there.
+fn put_away(path: &Path, folder: &Path) -> Result<(), Error> {
     let sent = folder.join(SENT);
-    platform::create_private_dir(&sent).map_err(failed)?;
-    let name = name.to_string_lossy();
+    let moved = platform::create_private_dir(&sent)
+        .and_then(|()| move_numbered(path, &sent))
+        .and_then(|()| platform::sync_dir(&sent))
+        .and_then(|()| platform::sync_parent(path))
+        .and_then(|()| platform::sync_dir(folder));
+    moved.map_err(|error| Error::file("move", path, error))?;
+    if let Some(place) = path.parent() {
+        leave(place);
+    }
+    Ok(())
+}
+
+/// Moves a file into `folder`, under a number if its name is taken.
+fn move_numbered(path: &Path, folder: &Path) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     for number in 1..MAX_NUMBER {
-        match platform::rename_new(path, &sent.join(names::numbered(&name, number))) {
+        match platform::rename_new(path, &folder.join(names::numbered(&name, number))) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            renamed => {
-                let synced = renamed
-                    .and_then(|()| platform::sync_dir(&sent))
-                    .and_then(|()| platform::sync_dir(folder));
-                return synced.map_err(failed);
-            }
+            moved => return moved,
         }
     }
-    Err(failed(io::ErrorKind::AlreadyExists.into()))
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 impl Puller {
-    /// Sends what other programs have dropped and is whole.
+    /// Sends what other programs have dropped and is whole. What fails on this side is told and put off, and stops nothing else.
+    ///
+    /// # Errors
+    /// When the gateway is away or cannot be trusted.
     pub(super) async fn send_drops(&mut self) -> Result<(), Error> {
         let Some(root) = self.settings.replies.clone() else {
             return Ok(());
@@ -219,49 +326,55 @@ impl Puller {
             (name, (*label, address.clone()))
         });
         let people = people.collect();
-        let scanned = self
-            .drops
-            .scan(&root, &people)
-            .map_err(|error| Error::file("read the folder", &root, error))?;
-        let (ready, strange) = scanned;
+        if self.drops.rests_until.is_some_and(|end| Instant::now() < end) {
+            return Ok(());
+        }
+        let (ready, strange) = match self.drops.scan(&root, &people) {
+            Ok(found) => found,
+            Err(error) => {
+                let error = Error::file("read the folder", &root, error);
+                self.drops.rests_until = Some(Instant::now() + PAUSE);
+                self.outcome.note(&error);
+                self.tell(&Event::trouble(&error));
+                return Ok(());
+            }
+        };
         for folder in strange {
-            let shown = folder.display();
-            self.tell(&Event::trouble(&format!(
-                "there are files in {shown}, and nobody's folder has this name; they are not sent"
-            )));
+            self.tell(&Event::strange(&folder));
         }
         for one in ready {
-            match self.send_drop(&one).await {
-                Ok(()) => {}
-                Err(error) if watch::is_away(&error) => return Err(error),
+            let path = match claim(&one) {
+                Ok(Some(path)) => path,
+                Ok(None) => continue,
                 Err(error) => {
-                    self.outcome.note(&error);
-                    self.drops.put_off(&one.path);
-                    self.tell(&Event::reply_failed(one.address.as_str(), None, &without_name(&error)));
+                    self.drop_failed(&one, &one.path, &error);
+                    continue;
                 }
+            };
+            match self.send_drop(&one, &path).await {
+                Ok(()) => {}
+                Err(error) if watch::is_away(&error) || watch::is_fatal(&error) => return Err(error),
+                Err(error) => self.drop_failed(&one, &path, &error),
             }
         }
         Ok(())
     }
 
-    async fn send_drop(&mut self, one: &Ready) -> Result<(), Error> {
-        let key = key_of(one)?;
+    fn drop_failed(&mut self, one: &Ready, path: &Path, error: &Error) {
+        self.outcome.note(error);
+        self.drops.put_off(path);
+        self.tell(&Event::reply_failed(one.address.as_str(), None, error));
+    }
+
+    async fn send_drop(&mut self, one: &Ready, path: &PathBuf) -> Result<(), Error> {
+        let key = key_of(path, &one.to)?;
         let (sent, was_sent) = self
-            .send_files(&key, std::slice::from_ref(&one.path), one.address.clone(), None)
+            .send_files(&key, std::slice::from_ref(path), one.address.clone(), None)
             .await?;
-        put_away(&one.path)?;
+        put_away(path, &one.folder)?;
         self.outcome.replies += u64::from(!was_sent);
         self.tell(&Event::replied(&one.address, None, &sent.transfer, was_sent));
         Ok(())
-    }
-}
-
-/// What went wrong, without the name of a file, which may be a patient's.
-fn without_name(error: &Error) -> String {
-    match error {
-        Error::File { doing, source, .. } => format!("could not {doing} a file there: {source}"),
-        Error::Changed(_) | Error::ChangedSince(_) => "a file there changed while it was read".to_owned(),
-        other => other.to_string(),
     }
 }
 
@@ -320,28 +433,96 @@ mod tests {
         assert!(drops.scan(dir.path(), &people()).unwrap().1.is_empty());
     }
 
+    fn whole(path: &Path) -> Ready {
+        let (to, address) = people().remove("a@b.example").unwrap();
+        Ready {
+            path: path.to_owned(),
+            folder: path.parent().unwrap().to_owned(),
+            whole: Some(facts(&fs::symlink_metadata(path).unwrap())),
+            to,
+            address,
+        }
+    }
+
     #[test]
     fn what_was_sent_goes_away_and_replaces_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.999");
         for text in ["one", "two"] {
             fs::write(&path, text).unwrap();
-            put_away(&path).unwrap();
+            put_away(&claim(&whole(&path)).unwrap().unwrap(), dir.path()).unwrap();
         }
         assert_eq!(fs::read(dir.path().join("sent/a.999")).unwrap(), b"one");
         assert_eq!(fs::read(dir.path().join("sent/a (2).999")).unwrap(), b"two");
-        assert!(!path.exists());
+        assert!(!path.exists() && !dir.path().join(CLAIMED).exists());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_version_that_comes_while_the_first_is_sent_is_sent_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a@b.example");
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("a.999");
+        fs::write(&path, "one").unwrap();
+        let first = claim(&whole(&path)).unwrap().unwrap();
+        let place = |text: &str| {
+            fs::write(folder.join("a.tmp"), text).unwrap();
+            fs::rename(folder.join("a.tmp"), &path).unwrap();
+        };
+        place("second");
+        assert_eq!(fs::read(&first).unwrap(), b"one", "what is sent is what was claimed");
+        // The process ends here; the next one finds both, the claimed one first.
+        let mut drops = Drops::new(SETTLE);
+        assert_eq!(drops.scan(dir.path(), &people()).unwrap().0[0].path, first);
+        tokio::time::advance(SETTLE).await;
+        let (both, _) = drops.scan(dir.path(), &people()).unwrap();
+        assert_eq!([&both[0].path, &both[1].path], [&first, &path]);
+        let second = claim(&both[1]).unwrap().unwrap();
+        assert_eq!(claim(&both[0]).unwrap().unwrap(), first);
+        drops.put_off(&first);
+        let (left, _) = drops.scan(dir.path(), &people()).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].path, second);
+        put_away(&first, &folder).unwrap();
+        put_away(&second, &folder).unwrap();
+        assert_eq!(fs::read(folder.join("sent/a.999")).unwrap(), b"one");
+        assert_eq!(fs::read(folder.join("sent/a (2).999")).unwrap(), b"second");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "only `sent` is left");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_takes_the_place_of_a_whole_file_is_not_sent_in_its_stead() {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, folder) = (dir.path().join("secret"), dir.path().join("f"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&secret, "secret").unwrap();
+        let path = folder.join("a.999");
+        fs::write(&path, "x").unwrap();
+        let seen = whole(&path);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(claim(&seen).unwrap(), None, "gone");
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        assert_eq!(claim(&seen).unwrap(), None, "a link");
+        assert!(path.is_symlink() && !folder.join(CLAIMED).exists());
+        assert!(key_of(&path, &seen.to).is_err(), "nor is it followed later");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "half of ").unwrap();
+        assert_eq!(claim(&seen).unwrap(), None, "another file, which has not settled");
+        assert_eq!(fs::read(&path).unwrap(), b"half of ");
+        // The folder of claims is ours, or is not used.
+        std::os::unix::fs::symlink(dir.path(), folder.join(CLAIMED)).unwrap();
+        assert!(claim(&whole(&path)).is_err() && claimed(&folder).unwrap().is_empty());
     }
 
     #[test]
     fn a_drop_is_known_by_recipient_name_and_contents() {
         let dir = tempfile::tempdir().unwrap();
-        let (label, address) = people().remove("a@b.example").unwrap();
+        let (label, _) = people().remove("a@b.example").unwrap();
         let key = |name: &str, text: &str, to: Label| {
             let path = dir.path().join(name);
             fs::write(&path, text).unwrap();
-            let address = address.clone();
-            key_of(&Ready { path, to, address }).unwrap()
+            key_of(&path, &to).unwrap()
         };
         let other: Label = "22".repeat(32).parse().unwrap();
         let first = key("a", "x", label);

@@ -3,10 +3,13 @@
 //! Names of files are health data: lines never hold one. The JSON of `received` does, because whoever asks for JSON has a program that
 //! needs the paths.
 
+use std::path::Path;
+
 use sealpost_proto::id::{Address, TransferId};
 use serde_json::{Map, Value, json};
 
 use super::job::Job;
+use crate::error::Error;
 use crate::text;
 use crate::transfers::short_id;
 
@@ -82,7 +85,8 @@ impl Event {
     }
 
     /// A transfer could not be received, for now or for good.
-    pub(super) fn failed(transfer: &TransferId, is_final: bool, why: &str) -> Self {
+    pub(super) fn failed(transfer: &TransferId, is_final: bool, error: &Error) -> Self {
+        let why = nameless(error);
         let what = if is_final {
             "is not received"
         } else {
@@ -94,7 +98,29 @@ impl Event {
     }
 
     /// Something beside a transfer went wrong.
-    pub(super) fn trouble(why: &str) -> Self {
+    pub(super) fn trouble(error: &Error) -> Self {
+        Self::about(&nameless(error))
+    }
+
+    /// A record of what is left to do cannot be read; its name is the client's own.
+    pub(super) fn damaged(record: &Path) -> Self {
+        Self::about(&format!("{}: {}", record.display(), Error::State))
+    }
+
+    /// There are files in a folder from which nothing is sent.
+    pub(super) fn strange(folder: &Path) -> Self {
+        let shown = folder.display();
+        Self::about(&format!(
+            "there are files in {shown}, and nobody's folder has this name; they are not sent"
+        ))
+    }
+
+    /// Why, as a command ended.
+    pub(super) fn alarm_failed(why: &str) -> Self {
+        Self::about(&format!("the alarm command failed: {why}"))
+    }
+
+    fn about(why: &str) -> Self {
         Self::error("trouble", why, json!({"message": why}))
     }
 
@@ -135,7 +161,8 @@ impl Event {
         Self::new("replied", &text, json)
     }
 
-    pub(super) fn reply_failed(to: &str, answered: Option<&TransferId>, why: &str) -> Self {
+    pub(super) fn reply_failed(to: &str, answered: Option<&TransferId>, error: &Error) -> Self {
+        let why = nameless(error);
         let text = format!("a reply to {to} could not be sent: {why}");
         let json = json!({"to": to, "reply_to": answered, "message": why});
         Self::error("reply_failed", &text, json)
@@ -148,5 +175,68 @@ impl Event {
         };
         let json = json!({"from": from, "hours": hours, "last": last});
         Self::error("silent", &since, json)
+    }
+}
+
+/// What went wrong, without the name of a file, which may be a patient's. Folders are named: by the operator, by an address or by an id.
+#[must_use]
+pub fn nameless(error: &Error) -> String {
+    match error {
+        Error::File { doing, source, .. } if !doing.ends_with("the folder") => {
+            format!("Could not {doing} a file: {source}.")
+        }
+        Error::Changed(_) | Error::ChangedSince(_) => {
+            "A file changed while it was being read; nothing was sent.".to_owned()
+        }
+        Error::Gone { transfer, .. } => format!("A file is not there any more, so transfer {transfer} cannot go on."),
+        Error::Taken(_) => "A file is in the way of one that is never replaced.".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const CANARY: &str = "smith-john";
+
+    #[test]
+    fn no_event_tells_the_name_of_a_file() {
+        let id = TransferId::from_bytes([7; 16]);
+        let path = || PathBuf::from(format!("/srv/claims/{CANARY}.837"));
+        let errors = [
+            Error::file("write", &path(), ErrorKind::StorageFull.into()),
+            Error::file("open", &path(), ErrorKind::AlreadyExists.into()),
+            Error::Changed(path()),
+            Error::ChangedSince(path()),
+            Error::Taken(path()),
+            Error::Gone {
+                file: path(),
+                transfer: id,
+            },
+        ];
+        for error in &errors {
+            assert!(error.to_string().contains(CANARY), "the test tests something");
+            for event in [
+                Event::failed(&id, false, error),
+                Event::trouble(error),
+                Event::reply_failed("desk@clinic.example", Some(&id), error),
+            ] {
+                let told = format!("{} {}", event.text, Value::Object(event.json));
+                assert!(!told.contains(CANARY), "{told}");
+            }
+        }
+        let folder = Error::file(
+            "make the folder",
+            Path::new("/srv/claims"),
+            ErrorKind::StorageFull.into(),
+        );
+        assert!(
+            Event::trouble(&folder).text.contains("/srv/claims"),
+            "a folder is named"
+        );
     }
 }

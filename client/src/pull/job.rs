@@ -110,8 +110,8 @@ impl Job {
         for name in session.state.names(JOBS)? {
             match session.state.get::<Self>(JOBS, &name) {
                 Ok(job) => jobs.extend(job),
-                Err(Error::State) => damaged.push(session.state.path(JOBS, &name)),
-                Err(error) => return Err(error),
+                // One that cannot be read, for whatever reason, stops no other.
+                Err(_) => damaged.push(session.state.path(JOBS, &name)),
             }
         }
         jobs.sort_by_key(|job| (job.received_at, job.transfer));

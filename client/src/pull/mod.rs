@@ -34,6 +34,7 @@ use config::Settings;
 use cursor::Cursor;
 use drops::Drops;
 use event::{Event, Listener};
+use jobs::PutOff;
 use presence::Presence;
 use silence::Silence;
 
@@ -53,6 +54,7 @@ pub struct Puller {
     cursor: Cursor,
     silence: Silence,
     drops: Drops,
+    put_off: PutOff,
     outcome: Outcome,
     /// Held for as long as this puller lives.
     _lock: File,
@@ -74,6 +76,7 @@ impl Puller {
             presence: Arc::new(Presence::new(Arc::clone(&listener))),
             drops: Drops::new(settings.settle),
             people: BTreeMap::new(),
+            put_off: PutOff::default(),
             outcome: Outcome::default(),
             from,
             cursor,

@@ -150,7 +150,7 @@ impl Puller {
             timeout: self.settings.timeout,
         };
         if let Err(why) = call.run(&|line: &str| self.tell(&Event::output(None, line))).await {
-            self.tell(&Event::trouble(&format!("the alarm command failed: {why}")));
+            self.tell(&Event::alarm_failed(&why));
         }
     }
 }

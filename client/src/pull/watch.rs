@@ -69,7 +69,7 @@ impl Puller {
                 Err(error) if is_fatal(&error) => return Err(error),
                 Err(error) if is_away(&error) => self.presence.away(),
                 Err(error) => {
-                    self.tell(&Event::trouble(&error.to_string()));
+                    self.tell(&Event::trouble(&error));
                     pause = LONGEST_PAUSE;
                 }
             }
@@ -89,7 +89,7 @@ impl Puller {
                 Err(error) if is_away(&error) || is_told => {}
                 Err(error) => {
                     is_told = true;
-                    self.tell(&Event::trouble(&error.to_string()));
+                    self.tell(&Event::trouble(&error));
                 }
             }
             tokio::time::sleep_until(end.min(Instant::now() + TICK)).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_client::pull::config::{Config, Settings};
-use sealpost_client::pull::event::{Event, Listener};
+use sealpost_client::pull::event::{Event, Listener, nameless};
 use sealpost_client::pull::{Outcome, Puller};
 use sealpost_client::{Env, Error, time};
 use serde_json::{Map, Value, json};
@@ -83,7 +83,7 @@ impl Profile {
         loop {
             let outcome = self.try_once(settings, log, is_watching).await;
             match outcome {
-                Err(error) if is_watching => log.show("stopped", &error.to_string(), failed(&error), true),
+                Err(error) if is_watching => log.show("stopped", &nameless(&error), failed(&error), true),
                 outcome => return outcome,
             }
             tokio::time::sleep(PAUSE).await;
@@ -107,7 +107,13 @@ fn profiles(context: &Context) -> Result<Vec<Profile>, Error> {
         name: context.profile.clone().unwrap_or_else(|| DEFAULT.to_owned()),
         context,
     };
-    Ok(context.profiles()?.into_iter().map(named).collect())
+    let all: Vec<Profile> = context.profiles()?.into_iter().map(named).collect();
+    if all.iter().filter(|profile| profile.name == DEFAULT).count() > 1 {
+        return Err(Error::Input(format!(
+            "A profile is named {DEFAULT}, which with --all is the account without a name, so both would share folders; give the profile's folder another name."
+        )));
+    }
+    Ok(all)
 }
 
 /// Shows what happens, and tells the service manager.
@@ -147,7 +153,7 @@ impl Listener for Log {
 }
 
 fn failed(error: &Error) -> Map<String, Value> {
-    let error = error_json(Exit::from(error), &error.to_string());
+    let error = error_json(Exit::from(error), &nameless(error));
     Map::from_iter([("error".to_owned(), error)])
 }
 
@@ -161,7 +167,7 @@ fn report(outcomes: Vec<(Option<String>, Result<Outcome, Error>)>) -> Report {
             .map_or_else(String::new, |profile| format!("{profile}: "));
         let (line, mut members, code) = match &outcome {
             Ok(outcome) => (sentence(outcome), members(outcome), code_of(outcome)),
-            Err(error) => (error.to_string(), failed(error), Exit::from(error)),
+            Err(error) => (nameless(error), failed(error), Exit::from(error)),
         };
         lines.push(format!("{of}{}", sealpost_client::text::line(&line)));
         members.extend(profile.map(|profile| ("profile".to_owned(), profile.into())));
