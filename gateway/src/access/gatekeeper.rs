@@ -1,6 +1,7 @@
-//! From a signed request to a grant: form, freshness, signature, device, nonce, what the caller has seen, policy, body.
+//! From a signed request to a grant: form, freshness, signature, device, limits, rate, nonce, what the caller has seen, policy, body.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub struct Settings {
 /// long, at most, that device is refused after a restart. Shorter than clients try again.
 const AHEAD: u64 = 5;
 
+/// Leaves an hour, and at once, about what one device is refused from one network.
+pub(super) const REFUSALS_PER_HOUR: u32 = 60;
+
 /// Recognises callers.
 #[expect(missing_debug_implementations, reason = "the ports it holds have none")]
 pub struct Gatekeeper {
@@ -52,6 +56,7 @@ pub struct Gatekeeper {
     clock: Arc<dyn Clock>,
     nonces: Mutex<Nonces>,
     accounts: Option<Buckets<Label>>,
+    refusals: Option<Buckets<(PublicKey, Option<IpAddr>)>>,
     in_flight: Arc<InFlight>,
 }
 
@@ -119,6 +124,7 @@ impl Gatekeeper {
     pub fn new(settings: Settings, views: Arc<dyn Views>, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
         Self {
             accounts: settings.account_rate.map(Buckets::new),
+            refusals: Rate::per_hour(REFUSALS_PER_HOUR).map(Buckets::new),
             settings,
             views,
             ledger,
@@ -205,24 +211,26 @@ impl Gatekeeper {
         from: Caller<'_>,
     ) -> Result<Grant, AccessError> {
         let now = self.now();
-        // Before anything is written for the caller, refusals included.
-        self.check_rate(head, action, device.label)?;
-        self.take_nonce(&verified.params, now)?;
-        self.check_seen(organisation, &verified.seen)?;
-        self.note_ahead(organisation, &verified.params, now).await?;
+        let (params, seen) = (verified.params, verified.seen.clone());
         let actor = (ActorKind::Member, device.label.to_string());
         let grant = Grant {
             member: Some(device),
             standing: Standing::of(organisation, &device.label, now),
             ..Self::stranger(verified, action, actor, from)
         };
-        let refusal = match check_limits(organisation, &device.label, grant.peer, now) {
-            Err(reason) => reason,
-            Ok(()) if !grant.standing.may(action) => ProblemKind::Forbidden,
-            Ok(()) => return Ok(grant),
-        };
-        self.write_down(&grant, &device, refusal).await?;
-        Err(refusal.into())
+        // First: a key that was carried elsewhere must not use up what its account may ask.
+        if let Err(reason) = check_limits(organisation, &device.label, from.peer, now) {
+            return Err(self.refused(&grant, &device, reason).await);
+        }
+        // Before anything is written for the caller, refusals included.
+        self.check_rate(head, action, device.label)?;
+        self.take_nonce(&params, now)?;
+        self.check_seen(organisation, &seen)?;
+        self.note_ahead(organisation, &params, now).await?;
+        if grant.standing.may(action) {
+            return Ok(grant);
+        }
+        Err(self.refused(&grant, &device, ProblemKind::Forbidden).await)
     }
 
     /// A visitor whose key has an opening of this transfer.
@@ -411,9 +419,11 @@ impl Gatekeeper {
         }
     }
 
-    async fn write_down(&self, grant: &Grant, device: &TrustedDevice, reason: ProblemKind) -> Result<(), AccessError> {
-        let Some(event) = grant.action.event() else {
-            return Ok(());
+    /// The refusal of a caller who was recognised, written down if it has an event. Of very many of one device from one network not
+    /// all are written, or whoever is refused could fill the log: each is refused all the same.
+    async fn refused(&self, grant: &Grant, device: &TrustedDevice, reason: ProblemKind) -> AccessError {
+        let Some(event) = grant.action.event().filter(|_| self.is_room_for_leaf(grant)) else {
+            return reason.into();
         };
         let object = object::person(&device.label);
         let leaf = grant.requester.was_refused(event, object, reason.into());
@@ -428,7 +438,14 @@ impl Gatekeeper {
             )
         };
         let written = transact(self.ledger.as_ref(), Vec::new(), decide).await;
-        written.map(|_| ()).map_err(AccessError::Audit)
+        written.map_or_else(AccessError::Audit, |_| reason.into())
+    }
+
+    fn is_room_for_leaf(&self, grant: &Grant) -> bool {
+        let key = (grant.device, grant.peer.as_ref().map(Peer::network));
+        let now = Duration::from_millis(self.clock.boot_millis());
+        let rate = self.refusals.as_ref();
+        rate.is_none_or(|refusals| refusals.take(key, Cost::Whole, now).is_ok())
     }
 }
 

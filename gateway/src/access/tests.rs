@@ -10,6 +10,7 @@ use sealpost_proto::log::LeafOutcome;
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::tree::tree_head;
 
+use super::rates::Rate;
 use super::{AccessError, Action, Gatekeeper, Grant, Head, Settings};
 use crate::clock::Clock;
 use crate::clock::fixture::TestClock;
@@ -107,6 +108,11 @@ fn door() -> Door {
 }
 
 fn door_to(clinic: Clinic, organisation: Organisation) -> Door {
+    door_at(clinic, organisation, None)
+}
+
+/// A door with a bound on how often one person may ask.
+fn door_at(clinic: Clinic, organisation: Organisation, account_rate: Option<Rate>) -> Door {
     let clock = Arc::new(TestClock::new(NOW * 1000));
     let double = Arc::new(Double {
         organisation: Arc::new(organisation),
@@ -117,7 +123,7 @@ fn door_to(clinic: Clinic, organisation: Organisation) -> Door {
         gateway: clinic.gateway.clone(),
         started_at: NOW - 30,
         ahead: BTreeMap::new(),
-        account_rate: None,
+        account_rate,
     };
     let gatekeeper = Gatekeeper::new(settings, double.clone(), double.clone(), clock.clone());
     Door {

@@ -4,6 +4,7 @@ use sealpost_proto::key::{Body, ServiceLimits, SignedStatement, Statement, State
 
 use super::*;
 use crate::access::Peer;
+use crate::access::gatekeeper::REFUSALS_PER_HOUR;
 use crate::domain::Change;
 
 const HOME: &str = "10.1.2.3";
@@ -14,6 +15,16 @@ fn door_of(scopes: &str, networks: &str) -> Door {
     let mut organisation = clinic.state.load(&[Key::Organisation]).organisation().cloned().unwrap();
     limit(&clinic, &mut organisation, scopes, networks);
     door_to(clinic, organisation)
+}
+
+/// The same where one person may ask so often in a second.
+fn busy_door_of(scopes: &str, networks: &str, count: u32) -> Door {
+    let Door { clinic, double, .. } = door_of(scopes, networks);
+    door_at(
+        clinic,
+        Organisation::clone(&double.organisation),
+        Rate::per_second(count, count),
+    )
 }
 
 fn limit(clinic: &Clinic, organisation: &mut Organisation, scopes: &str, networks: &str) {
@@ -40,6 +51,34 @@ fn limit(clinic: &Clinic, organisation: &mut Organisation, scopes: &str, network
     organisation.apply(&Change::StatementTaken { text }).unwrap();
 }
 
+/// A request without a body.
+fn get(key: &SigningKey, created: u64, nonce: u8) -> Signed {
+    let seen = Seen {
+        origin: "gw/directory".to_owned(),
+        size: 0,
+        root: Hash::from_bytes(tree_head(&[])),
+    };
+    let (method, path, seen) = ("GET", "/v1/transfers", seen.to_string());
+    let request = Request {
+        method,
+        authority: AUTHORITY,
+        path,
+        query: "",
+        seen: Some(&seen),
+        content_digest: None,
+        content_length: None,
+        idempotency_key: None,
+        part_root: None,
+    };
+    let SignatureHeaders { input, signature } = http_signature::sign(&request, key, created, [nonce; 16]).unwrap();
+    let headers = HeaderMap::new();
+    let mut signed = Signed { method, path, headers };
+    signed.set("sealpost-seen", &seen);
+    signed.set("signature-input", &input);
+    signed.set("signature", &signature);
+    signed
+}
+
 impl Door {
     async fn by_service(&self, action: Action, from: Option<&str>, nonce: u8) -> Result<Grant, ProblemKind> {
         let now = self.clock.now_millis() / 1000;
@@ -49,6 +88,14 @@ impl Door {
         admitted
             .and_then(|admitted| admitted.with_body(BODY))
             .map_err(|error| error.kind())
+    }
+
+    /// Asks for stored bytes, which the rate of an account does not count.
+    async fn in_bulk(&self, from: &str, nonce: u8) -> Result<(), ProblemKind> {
+        let signed = get(&self.clinic.provider.device, NOW, nonce);
+        let peer = Some(Peer(from.parse().unwrap()));
+        let admitted = self.gatekeeper.admit(&signed.head(), Action::Open, peer, "req").await;
+        admitted.map(drop).map_err(|error| error.kind())
     }
 
     fn refusals(&self) -> Vec<LeafOutcome> {
@@ -198,4 +245,63 @@ async fn a_grant_is_not_renewed_once_the_account_is_narrowed() {
         door.gatekeeper.renew(&grant).await.map_err(|error| error.kind()),
         Err(ProblemKind::ServiceOver)
     );
+}
+
+#[tokio::test]
+async fn whoever_is_refused_in_bulk_does_not_fill_the_log() {
+    let door = door_of("send", "10.0.0.0/8");
+    let most = usize::try_from(REFUSALS_PER_HOUR).unwrap();
+    let mut nonce = 0;
+    let mut ask = async |from: &str, times: usize| {
+        let mut outcomes = Vec::new();
+        for _ in 0..times {
+            nonce += 1;
+            outcomes.push(door.in_bulk(from, nonce).await.unwrap_err());
+        }
+        // This ledger keeps leaves and then says that it cannot write.
+        let written = outcomes.iter().filter(|kind| **kind == ProblemKind::AuditUnavailable);
+        let written = written.count();
+        let refused = outcomes.iter().filter(|kind| **kind == ProblemKind::Forbidden);
+        assert_eq!((door.refusals().len(), refused.count()), (written, times - written));
+        written
+    };
+    assert_eq!(ask(HOME, most + 10).await, most, "the others are refused all the same");
+    assert_eq!(ask("10.1.2.4", 3).await, 0, "an address of the same network");
+    assert_eq!(ask("10.9.9.9", 3).await, 3, "another network");
+    door.clock.set(NOW * 1000, 1_000 + 60_000);
+    assert_eq!(ask(HOME, 3).await, 1, "a minute later there is room for another");
+}
+
+#[tokio::test]
+async fn a_key_that_was_carried_elsewhere_uses_up_nothing_of_its_account() {
+    let door = busy_door_of("receive", "10.0.0.0/8", 2);
+    let mut nonce = 0;
+    let mut ask = async |from: &str| {
+        nonce += 1;
+        door.by_service(Action::ReadTransfers, Some(from), nonce)
+            .await
+            .map(drop)
+    };
+    for _ in 0..10 {
+        assert_eq!(ask("192.0.2.1").await, Err(ProblemKind::ServiceElsewhere));
+    }
+    assert_eq!((ask(HOME).await, ask(HOME).await), (Ok(()), Ok(())));
+    assert_eq!(ask(HOME).await, Err(ProblemKind::TooManyRequests));
+    assert_eq!(ask("192.0.2.1").await, Err(ProblemKind::ServiceElsewhere));
+}
+
+#[tokio::test]
+async fn a_key_that_was_carried_elsewhere_does_not_fill_the_log() {
+    let door = door_of("receive", "10.0.0.0/8");
+    for nonce in 0..200 {
+        let outcome = door.in_bulk("192.0.2.1", nonce).await.unwrap_err();
+        let is_written = u32::from(nonce) < REFUSALS_PER_HOUR;
+        let expected = if is_written {
+            ProblemKind::AuditUnavailable
+        } else {
+            ProblemKind::ServiceElsewhere
+        };
+        assert_eq!(outcome, expected, "{nonce}");
+    }
+    assert_eq!(door.refusals().len(), usize::try_from(REFUSALS_PER_HOUR).unwrap());
 }
