@@ -1,4 +1,7 @@
 //! The commit point of sending: the request to seal, kept before it goes out and repeated as it was until there is an answer.
+//!
+//! An attempt without an answer may have been taken, so no refusal of a later one is the end: what is kept is forgotten only when the
+//! gateway also says that it has no such transfer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sealpost_proto::api::{SealOptions, TransferSummary};
 use sealpost_proto::encoding::Base64;
-use sealpost_proto::id::Hash;
+use sealpost_proto::id::{Hash, TransferId};
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::seal_request::SealRequest;
 use sealpost_proto::sealed::Seal;
@@ -26,6 +29,9 @@ use crate::verify::{self, Accepted};
 
 /// Seconds after which a seal whose time the gateway refuses is made anew; a younger one is refused because a clock is wrong.
 const FRESH: u64 = 60;
+
+/// The gateway shows something else under the id.
+const ANOTHER: Error = Error::Receipt("it is of another transfer");
 
 /// What this client remembers of a transfer from now on.
 pub(super) fn record(
@@ -122,18 +128,69 @@ pub(super) async fn hand_over(
                     sending.append(&kept, &session.env)?;
                     seal = new;
                 }
-                None => return Err(error.into()),
+                None => return settle(session, sending, record, error).await,
             },
-            // Of two seals of this transfer the gateway took the other one, whose answer was lost.
-            Some(ProblemKind::AlreadySealed) => {
-                let summary = session.api.transfer(&record.transfer).await?;
-                return match our_seal(session, &record, &summary)? {
-                    Some(seal) => accepted(session, sending, record, &seal, summary.receipt),
-                    None => Err(failed(session, sending, &record, error)?),
-                };
-            }
-            _ => return Err(failed(session, sending, &record, error)?),
+            _ => return settle(session, sending, record, error).await,
         }
+    }
+}
+
+/// What a request to seal came to that was not answered with a receipt.
+enum Settled {
+    /// The gateway has the transfer: an earlier attempt was taken, or of two seals the other one.
+    Shown(Box<TransferSummary>),
+    /// It has none, and never will have this one.
+    Over,
+    /// It has none, but may take it yet.
+    Open,
+    /// It does not say.
+    Unknown,
+}
+
+impl Settled {
+    /// From why the request was refused, and what the gateway then shows of the transfer.
+    fn of(refused: &ApiError, shown: Result<TransferSummary, ApiError>) -> Self {
+        match shown {
+            Ok(summary) => Self::Shown(Box::new(summary)),
+            Err(error) if error.kind() != Some(ProblemKind::NotFound) => Self::Unknown,
+            Err(_) if is_final(refused) => Self::Over,
+            Err(_) => Self::Open,
+        }
+    }
+}
+
+/// Asks the gateway what became of the transfer whose seal it refused. Where it cannot be asked, all stays as it is.
+async fn settle(session: &Session, sending: Sending, record: SentRecord, error: ApiError) -> Result<Taken, Error> {
+    if matches!(error, ApiError::Unreachable(_)) {
+        return Err(Error::PerhapsSent(error));
+    }
+    if error.is_wrong_gateway() {
+        return Err(error.into());
+    }
+    let settled = Settled::of(&error, session.api.transfer(&record.transfer).await);
+    end(session, sending, record, error, settled)
+}
+
+/// What is refused for good is forgotten; anything else is asked again by [`super::resume`].
+fn end(
+    session: &Session,
+    sending: Sending,
+    record: SentRecord,
+    error: ApiError,
+    settled: Settled,
+) -> Result<Taken, Error> {
+    match settled {
+        Settled::Shown(summary) => {
+            let seal = our_seal(session, &record, &summary)?.ok_or(ANOTHER)?;
+            accepted(session, sending, record, &seal, summary.receipt)
+        }
+        Settled::Over => {
+            record.remove(&session.state)?;
+            sending.remove()?;
+            Err(error.into())
+        }
+        Settled::Open => Err(Error::Unfinished(error)),
+        Settled::Unknown => Err(Error::PerhapsSent(error)),
     }
 }
 
@@ -182,13 +239,19 @@ pub(super) async fn look_up(session: &Session, mut record: SentRecord, total: u6
         Err(error) if error.kind() == Some(ProblemKind::NotFound) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let seal = our_seal(session, &record, &summary)?.ok_or(Error::Receipt("it is of another transfer"))?;
+    let seal = our_seal(session, &record, &summary)?.ok_or(ANOTHER)?;
     let accepted = Accepted::read(&summary.receipt, &session.account.at, &seal)?;
     let accepted = accepted.check_not_before(record.directory_size)?;
     record.accepted = Some(summary.receipt);
     record.put(&session.state, &session.env)?;
     let sent = sent_before(record, total);
     Ok(Some(Taken { sent, accepted }))
+}
+
+/// Whether the gateway says that it has no such transfer.
+pub(super) async fn is_unknown(session: &Session, transfer: &TransferId) -> bool {
+    let shown = session.api.transfer(transfer).await;
+    shown.is_err_and(|error| error.kind() == Some(ProblemKind::NotFound))
 }
 
 /// What was sent, as far as the record of it says.
@@ -203,31 +266,29 @@ pub(super) fn sent_before(record: SentRecord, total: u64) -> Sent {
     }
 }
 
-/// What is refused for good is forgotten; anything else is asked again by [`super::resume`].
-fn failed(session: &Session, sending: Sending, record: &SentRecord, error: ApiError) -> Result<Error, Error> {
-    if is_final(&error) {
-        record.remove(&session.state)?;
-        sending.remove()?;
-        return Ok(error.into());
-    }
-    Ok(match error {
-        ApiError::Unreachable(_) => Error::PerhapsSent(error),
-        other => other.into(),
-    })
+/// Whether asking again can never succeed. A person, an account, a clock or a directory that is put right later can make the others
+/// succeed.
+pub(super) fn is_final(error: &ApiError) -> bool {
+    error.is_definite_refusal() && !may_change(error) && !error.is_wrong_gateway()
 }
 
-/// Whether asking again can never succeed. A person, a clock or a directory that is put right later can make the others succeed.
-pub(super) fn is_final(error: &ApiError) -> bool {
-    let may_change = matches!(
+/// Whether the refusal is of the caller or of the moment, and not of the transfer.
+pub(super) fn may_change(error: &ApiError) -> bool {
+    matches!(
         error.kind(),
         Some(
             ProblemKind::ClockSkew
                 | ProblemKind::Unauthenticated
                 | ProblemKind::Unconfirmed
                 | ProblemKind::Disabled
+                | ProblemKind::Forbidden
+                | ProblemKind::ServiceOver
+                | ProblemKind::ServiceElsewhere
                 | ProblemKind::Replayed
                 | ProblemKind::TooManyRequests
         )
-    );
-    error.is_definite_refusal() && !may_change && !error.is_wrong_gateway()
+    )
 }
+
+#[cfg(test)]
+mod tests;

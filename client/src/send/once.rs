@@ -2,7 +2,8 @@
 //!
 //! A sealed record of the key, with the transfer's id, is durable before anything goes out. From then on the key stands for that
 //! transfer: a rerun goes on with it, asks the gateway what became of it, or says that it was sent. Only what certainly never left, or
-//! was refused for good, frees the key. Keys are not secrets, but may name patients: only keyed hashes of them are file names.
+//! what was refused for good and is unknown to the gateway, frees the key. Keys are not secrets, but may name patients: only keyed
+//! hashes of them are file names.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -192,8 +193,13 @@ impl OnceKey {
             }
             // Under the same id: of two transfers with one id a gateway never takes both.
             None => {
-                self.begin(session, Some(record.transfer), draft, fingerprint, progress)
-                    .await
+                let id = record.transfer;
+                let begun = self.begin(session, Some(id), draft, fingerprint, progress).await;
+                if matches!(begun, Err(Error::TooLate(_))) && hand_over::is_unknown(session, &id).await {
+                    // The gateway takes nothing more under this id, and never took it: the next run draws another.
+                    SentRecord::forget(&session.state, &id)?;
+                }
+                begun
             }
         }
     }

@@ -79,8 +79,10 @@ pub(super) async fn go_on(
 pub fn discard(session: &Session, transfer: &TransferId) -> Result<bool, Error> {
     let (sending, kept) = open(session, transfer)?;
     let is_handed_over = kept.seal.is_some();
-    if !is_handed_over {
-        SentRecord::forget(&session.state, transfer)?;
+    // Of an earlier request under the same id another record is kept, which tells what to ask for.
+    let record = SentRecord::get(&session.state, transfer)?.filter(|record| record.hh == sending.head.hh);
+    if let Some(record) = record.filter(|_| !is_handed_over) {
+        record.remove(&session.state)?;
     }
     sending.remove()?;
     Ok(is_handed_over)
@@ -189,7 +191,7 @@ pub(super) fn interrupted(sending: Option<SharedSending>, error: Error) -> Resul
             sending.remove()?;
             error.into()
         }
-        Error::Api(error) if error.is_transient() => Error::Unfinished(error),
+        Error::Api(error) if error.is_transient() || hand_over::may_change(&error) => Error::Unfinished(error),
         Error::Changed(path) => {
             sending.remove()?;
             Error::Changed(path)
