@@ -13,9 +13,10 @@ use super::{Puller, folders, watch};
 use crate::api::ApiError;
 use crate::error::Error;
 use crate::receive::state::{RECEIVING, ReceivingHead};
-use crate::receive::{self, Options};
+use crate::receive::{self, Options, Received, Unattended};
 use crate::resume::begun::Begun;
 use crate::resume::patience::persist;
+use crate::session::Session;
 use crate::transfers::List;
 use crate::verify;
 
@@ -167,12 +168,13 @@ impl Puller {
         }
         let options = self.options_for(&hh, sender.as_ref())?;
         let address = sender.and_then(|label| self.people.get(&label).cloned());
-        let (session, folder) = (&self.session, &options.target);
-        let note = |received: &receive::Received| {
-            Job::new(received, hh, address.clone(), folder, session.env.now())?.put(session)
+        let session = &self.session;
+        let unattended = Unattended {
+            address: address.as_ref(),
+            note: &|received, head| note(session, received, head),
         };
         let progress = Arc::clone(&self.presence);
-        let received = receive::receive_noting(session, summary, &options, &note, progress).await;
+        let received = receive::receive_noting(session, summary, &options, unattended, progress).await;
         let received = match received {
             Err(Error::AlreadyReceived(_)) => return Ok(()),
             received => received?,
@@ -212,6 +214,12 @@ impl Puller {
             keep_sealed: None,
         })
     }
+}
+
+/// Writes down what is to be done about a transfer whose files are in place.
+fn note(session: &Session, received: &Received, head: &ReceivingHead) -> Result<(), Error> {
+    let address = head.pulled.as_ref().and_then(|pulled| pulled.address.clone());
+    Job::new(received, head.hh, address, &head.target()?, session.env.now())?.put(session)
 }
 
 fn is_rising_behind(after: u64, positions: &[u64]) -> bool {

@@ -183,7 +183,10 @@ mod tests {
         silence.heard(&session, &label, now - 8_000).unwrap();
         assert_eq!(entry(&silence).last, Some(now - 60), "an earlier one changes nothing");
         silence.heard(&session, &label, now + 9_000).unwrap();
-        assert!(entry(&silence).last.unwrap() <= session.env.now(), "no clock ahead hides a silence");
+        assert!(
+            entry(&silence).last.unwrap() <= session.env.now(),
+            "no clock ahead hides a silence"
+        );
     }
 
     #[test]

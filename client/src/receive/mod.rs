@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealpost_proto::api::{OpenRequest, OpenResponse, TransferSummary};
-use sealpost_proto::id::{Hash, Label, TransferId};
+use sealpost_proto::id::{Address, Hash, Label, TransferId};
 use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::{Envelope, Header, MAX_BOX_LEN, Reason, Seal, VerifiedEnvelope};
 use sealpost_sealed::{FAST, Manifest, OpenWith, Opener, unwrap_secret};
@@ -41,7 +41,7 @@ use crate::resume::patience::persist;
 use crate::session::Session;
 use crate::verify::{self, Accepted};
 use fetch::{Place, Resumable};
-use state::{Receiving, Staged};
+use state::{Pulled, Receiving, ReceivingHead, Staged};
 
 /// How to receive.
 #[derive(Debug, Clone)]
@@ -98,32 +98,38 @@ pub async fn receive(
     options: &Options,
     progress: Arc<dyn Progress>,
 ) -> Result<Received, Error> {
-    receive_noting(session, summary, options, &|_| Ok(()), progress).await
+    let kind = Try {
+        is_resumed: false,
+        unattended: None,
+    };
+    attempt(session, summary, options, kind, progress).await
 }
 
-/// What a caller writes down of a transfer whose files are in place, before this client counts it as received.
-pub(crate) type Note<'a> = &'a (dyn Fn(&Received) -> Result<(), Error> + Sync);
+/// What a puller writes down of a transfer whose files are in place, before this client counts it as received.
+pub(crate) type Note<'a> = &'a (dyn Fn(&Received, &ReceivingHead) -> Result<(), Error> + Sync);
 
-/// As [`receive`]; `note` is called when the files are in place, before that is recorded: after a crash between the two it is called
-/// again, so whatever it wrote down is there for every transfer that counts as received.
+/// What is done for a puller beside receiving.
+#[derive(Clone, Copy)]
+pub(crate) struct Unattended<'a> {
+    /// The sender's address, as far as it is proven.
+    pub(crate) address: Option<&'a Address>,
+    pub(crate) note: Note<'a>,
+}
+
+/// As [`receive`], for a puller; its note is called when the files are in place, before that is recorded: after a crash between the
+/// two it is called again, so whatever it wrote down is there for every transfer that counts as received.
 pub(crate) async fn receive_noting(
     session: &Session,
     summary: &TransferSummary,
     options: &Options,
-    note: Note<'_>,
+    unattended: Unattended<'_>,
     progress: Arc<dyn Progress>,
 ) -> Result<Received, Error> {
-    attempt(
-        session,
-        summary,
-        options,
-        Try {
-            is_resumed: false,
-            note,
-        },
-        progress,
-    )
-    .await
+    let kind = Try {
+        is_resumed: false,
+        unattended: Some(unattended),
+    };
+    attempt(session, summary, options, kind, progress).await
 }
 
 /// Of which kind a try is.
@@ -131,7 +137,8 @@ pub(crate) async fn receive_noting(
 struct Try<'a> {
     /// It makes no other opening than the one that was interrupted.
     is_resumed: bool,
-    note: Note<'a>,
+    /// It is a puller's.
+    unattended: Option<Unattended<'a>>,
 }
 
 /// One try.
@@ -159,14 +166,15 @@ async fn attempt(
     if !is_resumed {
         forget_finished(session, &hh)?;
     }
-    let (receiving, staged) = resume::state_for(session, &header, options, earlier.as_ref())?;
+    let pulled = kind.unattended.map(|by| Pulled::new(summary, by.address));
+    let (receiving, staged) = resume::state_for(session, &header, options, earlier.as_ref(), pulled)?;
     let attempt = Attempt {
         session,
         summary,
         header,
         seal,
         record: resume::opened(&receiving.head),
-        note: kind.note,
+        note: kind.unattended.map(|by| by.note),
     };
     if let Some(placing) = &staged.placing
         && let Some(paths) = again::place_again(&receiving.head, placing)?
@@ -185,7 +193,7 @@ struct Attempt<'a> {
     header: Header,
     seal: Seal,
     record: ReceivedRecord,
-    note: Note<'a>,
+    note: Option<Note<'a>>,
 }
 
 impl Attempt<'_> {
@@ -315,10 +323,16 @@ impl Attempt<'_> {
 
     /// The files are in place: whoever receives unattended writes that down first, so that no crash hides it.
     async fn finish(self, mut received: Received, receiving: Receiving) -> Result<Received, Error> {
-        (self.note)(&received)?;
-        resume::placed(self.session, receiving)?;
+        self.placed(&received, receiving)?;
         received.is_receipted = deliver_receipt(self.session, self.summary).await.is_ok();
         Ok(received)
+    }
+
+    fn placed(&self, received: &Received, receiving: Receiving) -> Result<(), Error> {
+        if let Some(note) = self.note {
+            note(received, &receiving.head)?;
+        }
+        resume::placed(self.session, receiving)
     }
 }
 

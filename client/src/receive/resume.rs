@@ -9,7 +9,7 @@ use sealpost_proto::sealed::Header;
 
 use super::again::{is_begun, place_again};
 use super::staging;
-use super::state::{self, Receiving, ReceivingHead, Staged};
+use super::state::{self, Pulled, Receiving, ReceivingHead, Staged};
 use super::{Options, Received, Try};
 use crate::api::ApiError;
 use crate::error::Error;
@@ -25,6 +25,7 @@ use crate::verify;
 /// [`Error::NotFound`], [`Error::Busy`], [`Error::Lapsed`] when it would need another opening, or as of [`super::receive`].
 pub async fn resume(session: &Session, hh: &Hash, progress: Arc<dyn Progress>) -> Result<Received, Error> {
     let head = head(session, hh)?;
+    check_own(&head)?;
     let summary = match session.api.transfer(&head.transfer).await {
         Ok(summary) => summary,
         Err(error) if is_over(&error) => {
@@ -39,7 +40,7 @@ pub async fn resume(session: &Session, hh: &Hash, progress: Arc<dyn Progress>) -
     }
     let kind = Try {
         is_resumed: true,
-        note: &|_| Ok(()),
+        unattended: None,
     };
     super::attempt(session, &summary, &head.options()?, kind, progress).await
 }
@@ -58,7 +59,7 @@ pub fn discard(session: &Session, hh: &Hash) -> Result<(), Error> {
 }
 
 /// Ends a receive whose transfer has expired. Staged plaintext goes; but where giving the verified files their names was interrupted,
-/// that is finished, and the receipt goes out.
+/// that is finished, and the receipt goes out; by the puller that began it, if one did.
 ///
 /// # Errors
 /// [`Error`].
@@ -70,9 +71,11 @@ pub(crate) fn expire(session: &Session, hh: &Hash) -> Result<(), Error> {
     };
     if let Some(placing) = staged.placing.as_deref()
         && is_begun(&receiving.head, placing)?
-        && place_again(&receiving.head, placing)?.is_some()
     {
-        return placed(session, receiving);
+        check_own(&receiving.head)?;
+        if place_again(&receiving.head, placing)?.is_some() {
+            return placed(session, receiving);
+        }
     }
     end(session, receiving)
 }
@@ -92,6 +95,17 @@ pub(super) fn placed(session: &Session, receiving: Receiving) -> Result<(), Erro
     receiving.remove().map(drop)
 }
 
+/// A puller owes more than files for what it began, a run of its command, so nobody else finishes it.
+fn check_own(head: &ReceivingHead) -> Result<(), Error> {
+    if head.pulled.is_none() {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "`sealpost pull` began transfer {} and goes on with it, so that what is to be done with its files is done; run that, or throw away what it holds with `sealpost resume {} --discard`.",
+        head.transfer, head.transfer
+    )))
+}
+
 fn head(session: &Session, hh: &Hash) -> Result<ReceivingHead, Error> {
     let head = Begun::head(&session.state, state::RECEIVING, &hh.to_string())?;
     head.ok_or_else(|| Error::NotFound("No such transfer is unfinished here.".to_owned()))
@@ -104,14 +118,22 @@ pub(super) fn state_for(
     header: &Header,
     options: &Options,
     earlier: Option<&ReceivedRecord>,
+    pulled: Option<Pulled>,
 ) -> Result<(Receiving, Staged), Error> {
     let (transfer, hh) = (header.transfer_id, Hash::from_bytes(header.hash()));
-    let head = |opening| ReceivingHead::new(transfer, hh, opening, options, session.env.now(), header.expires_at);
+    let head = |opening| {
+        let head = ReceivingHead::new(transfer, hh, opening, options, session.env.now(), header.expires_at)?;
+        Ok::<_, Error>(head.of_puller(pulled.clone()))
+    };
     let opening = match state::open(&session.state, &hh.to_string())? {
         Some((Found::Busy(_), _)) => return Err(Error::Busy(transfer)),
-        Some((Found::Free(receiving), staged)) => {
+        Some((Found::Free(mut receiving), staged)) => {
+            if pulled.is_none() {
+                check_own(&receiving.head)?;
+            }
             let opening = receiving.head.opening;
             if receiving.head.is_alike(&head(opening)?) {
+                adopt(session, &mut receiving, pulled)?;
                 return Ok((receiving, staged));
             }
             end(session, receiving)?;
@@ -124,6 +146,15 @@ pub(super) fn state_for(
     let opening = opening.unwrap_or_else(|| OpeningId::from_bytes(session.env.draw()));
     let receiving = state::begin(&session.state, &session.env, &hh.to_string(), head(opening)?)?;
     Ok((receiving, Staged::default()))
+}
+
+/// What was begun by hand is a puller's from the moment at which one goes on with it.
+fn adopt(session: &Session, receiving: &mut Receiving, pulled: Option<Pulled>) -> Result<(), Error> {
+    if pulled.is_none() || receiving.head.pulled.is_some() {
+        return Ok(());
+    }
+    let head = receiving.head.clone().of_puller(pulled);
+    receiving.put_head(head, &session.env)
 }
 
 /// Draws another opening for a receive whose opening has ended.

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::encoding::Base64;
-use sealpost_proto::id::{Hash, OpeningId, TransferId};
+use sealpost_proto::id::{Address, Hash, OpeningId, TransferId};
 use sealpost_proto::sealed::MAX_LIFETIME;
 use sealpost_sealed::Manifest;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,46 @@ pub(crate) struct ReceivingHead {
     /// Absent in what earlier versions began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<u64>,
+    /// Absent in what was not begun unattended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pulled: Option<Pulled>,
+}
+
+/// What a puller needs to finish without the gateway what it began: more than files is owed then, so nobody else finishes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pulled {
+    header: Base64,
+    seal: Base64,
+    receipt: String,
+    /// The sender's, as far as it was proven.
+    pub(crate) address: Option<Address>,
+}
+
+impl Pulled {
+    pub(crate) fn new(summary: &TransferSummary, address: Option<&Address>) -> Self {
+        Self {
+            header: summary.header.clone(),
+            seal: summary.seal.clone(),
+            receipt: summary.receipt.clone(),
+            address: address.cloned(),
+        }
+    }
+
+    /// What was known of the transfer when it was begun.
+    pub(crate) fn summary(&self, transfer: TransferId) -> TransferSummary {
+        TransferSummary {
+            transfer,
+            header: self.header.clone(),
+            seal: self.seal.clone(),
+            receipt: self.receipt.clone(),
+            public_label: None,
+            state: TransferState::Available,
+            openings: None,
+            recipients: Vec::new(),
+            position: None,
+            links: Vec::new(),
+        }
+    }
 }
 
 impl ReceivingHead {
@@ -63,7 +104,13 @@ impl ReceivingHead {
             again: options.again,
             begun_at,
             expires_at: Some(expires_at),
+            pulled: None,
         })
+    }
+
+    /// The same, begun by a puller.
+    pub(crate) fn of_puller(self, pulled: Option<Pulled>) -> Self {
+        Self { pulled, ..self }
     }
 
     /// Until when the transfer can be opened, unix seconds; at the latest.

@@ -148,6 +148,11 @@ fn accepted_at(session: &Session, seal: &Seal, directory_size: u64, directory_ro
 }
 
 impl Sealed {
+    /// The session, with the folder that it lives in.
+    pub(crate) fn into_session(self) -> (Session, tempfile::TempDir) {
+        (self.session, self.dir)
+    }
+
     pub(crate) fn open(&self) -> Result<Opener, Error> {
         let (header, seal) = verify::pieces(&self.summary)?;
         let record = ReceivedRecord {
@@ -163,7 +168,7 @@ impl Sealed {
             header,
             seal,
             record,
-            note: &|_| Ok(()),
+            note: None,
         };
         attempt
             .open_envelope(&self.opened, &self.manifest_box)

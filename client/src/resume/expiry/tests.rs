@@ -13,7 +13,7 @@ use super::*;
 use crate::env::{Clock, Env, SystemRandom};
 use crate::platform;
 use crate::receive::Options;
-use crate::receive::state::{Placing, ReceivingRecord};
+use crate::receive::state::{Placing, Pulled, ReceivingRecord};
 use crate::receive::tests::{Sealed, sealed};
 use crate::records::{Progress, ReceivedRecord, SentRecord};
 use crate::send::state::{KeptPart, KeptSeal, Sending, SendingRecord};
@@ -137,6 +137,10 @@ impl Half {
 
     /// Receiving stopped when so many files had their names, or before any name was written down.
     fn stop(&self, named: Option<usize>) {
+        self.stop_of(named, None);
+    }
+
+    fn stop_of(&self, named: Option<usize>, pulled: Option<Pulled>) {
         let options = Options {
             target: self.target.clone(),
             again: false,
@@ -144,6 +148,7 @@ impl Half {
         };
         let opening = OpeningId::from_bytes([1; 16]);
         let head = ReceivingHead::new(ID, self.hh, opening, &options, EXPIRY - 10, EXPIRY).unwrap();
+        let head = head.of_puller(pulled);
         let (state, env) = (&self.session.state, &self.session.env);
         let mut receiving = receive::state::begin(state, env, &self.hh.to_string(), head).unwrap();
         fs::create_dir(&self.target).unwrap();
@@ -208,6 +213,49 @@ fn what_was_delivered_stays_and_its_receipt_is_still_to_be_sent() {
         let waiting = ReceivedRecord::without_receipt(&half.session.state).unwrap();
         assert_eq!((waiting.len(), waiting[0].transfer), (1, ID));
     }
+}
+
+/// As a puller begins it.
+fn pulled() -> Option<Pulled> {
+    Some(Pulled::new(&sealed(&[1]).summary, None))
+}
+
+#[test]
+fn what_a_puller_half_delivered_is_left_to_it() {
+    for named in [1, 2] {
+        let mut half = Half::new();
+        half.stop_of(Some(named), pulled());
+        set(&mut half.session, EXPIRY + EXPIRY_GRACE + 1);
+        assert_eq!(remove_expired(&half.session), 0, "{named}");
+        assert_eq!(files_in(&half.session.home.path().join(RECEIVING)).len(), 2, "{named}");
+        assert!(ReceivedRecord::get(&half.session.state, &half.hh).unwrap().is_none());
+    }
+}
+
+#[test]
+fn what_a_puller_delivered_nothing_of_goes_like_any_other() {
+    let mut half = Half::new();
+    half.stop_of(Some(0), pulled());
+    half.expire();
+    assert_eq!(files_in(&half.target).len(), 0);
+}
+
+#[test]
+fn what_a_puller_began_is_not_finished_by_resume() {
+    let half = Half::new();
+    half.stop_of(Some(1), pulled());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let resuming = receive::resume(&half.session, &half.hh, Arc::new(crate::progress::Silent));
+    let resumed = runtime.block_on(resuming);
+    let Err(refused @ crate::Error::Input(_)) = resumed else {
+        panic!("it is the puller's: {resumed:?}");
+    };
+    assert!(refused.to_string().contains("sealpost pull"), "{refused}");
+    receive::discard(&half.session, &half.hh).unwrap();
+    assert_eq!(files_in(&half.session.home.path().join(RECEIVING)).len(), 0);
 }
 
 #[test]
