@@ -24,6 +24,31 @@ use crate::verify;
 const PAGE: usize = 50;
 
 impl Puller {
+    /// Gives files their names where a crash interrupted that, and notes what is to be done with them.
+    ///
+    /// # Errors
+    /// When the records cannot be read; what fails for one transfer alone is told, and tried again.
+    pub(super) fn finish_placing(&mut self) -> Result<(), Error> {
+        for head in receive::pulled(&self.session)? {
+            let session = &self.session;
+            let note = |received: &Received, head: &ReceivingHead| note(session, received, head);
+            match receive::place_pulled(session, &head.hh, &note) {
+                Ok(Some(received)) => self.count(&received)?,
+                Ok(None) => {}
+                Err(error) => self.tell_failed(&head.transfer, &error),
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, received: &Received) -> Result<(), Error> {
+        self.outcome.received += 1;
+        match &received.sender {
+            Some(label) => self.silence.heard(&self.session, label, self.session.env.now()),
+            None => Ok(()),
+        }
+    }
+
     /// Pulls everything behind the cursor.
     ///
     /// # Errors
@@ -85,7 +110,10 @@ impl Puller {
                 self.take(position, &summary).await?;
             }
             // Withdrawn meanwhile.
-            Err(error) if receive::is_over(&error) => self.cursor.seen_to(position),
+            Err(error) if receive::is_over(&error) => {
+                self.give_up(transfer, &error.into())?;
+                self.cursor.seen_to(position);
+            }
             Err(error) => return Err(error.into()),
         }
         self.cursor.keep(&self.session)
@@ -99,10 +127,25 @@ impl Puller {
                     self.know_senders(std::slice::from_ref(&summary)).await?;
                     self.take(position, &summary).await?;
                 }
-                Err(error) if receive::is_over(&error) => self.cursor.settled(position),
+                Err(error) if receive::is_over(&error) => {
+                    self.give_up(&transfer, &error.into())?;
+                    self.cursor.settled(position);
+                }
                 Err(error) => return Err(error.into()),
             }
             self.cursor.keep(&self.session)?;
+        }
+        Ok(())
+    }
+
+    /// What was begun and is no more is told, and what is staged of it goes.
+    fn give_up(&mut self, transfer: &TransferId, error: &Error) -> Result<(), Error> {
+        for head in receive::pulled(&self.session)? {
+            if head.transfer == *transfer {
+                self.tell_failed(transfer, error);
+                // But for what is half in place, which is still finished.
+                let _ = receive::expire(&self.session, &head.hh);
+            }
         }
         Ok(())
     }
@@ -162,11 +205,13 @@ impl Puller {
             return receive::forget_finished(&self.session, &hh);
         }
         let is_wanted = self.from.is_empty() || sender.is_some_and(|label| self.from.contains(&label));
-        let is_open = summary.state == TransferState::Available && header.sender_identity.is_some();
-        if !is_wanted || !is_open {
+        let begun = Begun::<ReceivingHead>::head(&self.session.state, RECEIVING, &hh.to_string())?;
+        // Of one that was begun and can be opened no more, the refusal is told, and what is staged goes.
+        let is_open = summary.state == TransferState::Available || begun.is_some();
+        if !is_wanted || !is_open || header.sender_identity.is_none() {
             return Ok(());
         }
-        let options = self.options_for(&hh, sender.as_ref())?;
+        let options = self.options_for(begun.as_ref(), sender.as_ref())?;
         let address = sender.and_then(|label| self.people.get(&label).cloned());
         let session = &self.session;
         let unattended = Unattended {
@@ -179,10 +224,7 @@ impl Puller {
             Err(Error::AlreadyReceived(_)) => return Ok(()),
             received => received?,
         };
-        self.outcome.received += 1;
-        if let Some(label) = &received.sender {
-            self.silence.heard(&self.session, label, self.session.env.now())?;
-        }
+        self.count(&received)?;
         match Job::get(&self.session, &hh)? {
             Some(job) => self.run_job(job).await,
             None => Ok(()),
@@ -201,9 +243,8 @@ impl Puller {
     }
 
     /// How to receive it: as it was begun, if it was, so that what is half in place is not put elsewhere.
-    fn options_for(&self, hh: &Hash, sender: Option<&Label>) -> Result<Options, Error> {
-        let head = Begun::<ReceivingHead>::head(&self.session.state, RECEIVING, &hh.to_string())?;
-        if let Some(head) = head {
+    fn options_for(&self, begun: Option<&ReceivingHead>, sender: Option<&Label>) -> Result<Options, Error> {
+        if let Some(head) = begun {
             return head.options();
         }
         let target: PathBuf = self.folder_of(sender);

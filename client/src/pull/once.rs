@@ -59,6 +59,7 @@ impl Puller {
     /// When the gateway stays away for a minute or cannot be trusted; what fails for one transfer alone is in the outcome.
     pub async fn once(&mut self) -> Result<Outcome, Error> {
         // What is here already needs no gateway, but to be answered.
+        self.finish_placing()?;
         match self.run_jobs(Which::All).await {
             Err(error) if !is_away(&error) => return Err(error),
             _ => {}

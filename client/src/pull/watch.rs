@@ -104,6 +104,7 @@ impl Puller {
 
     /// Connects, catches up, and follows until the connection ends.
     async fn round(&mut self, mute_feeds: &mut u32, which: Which) -> Result<(), Error> {
+        self.finish_placing()?;
         if which == Which::All {
             self.run_jobs(which).await?;
         }

@@ -31,7 +31,7 @@ pub use keep::{KeepSealed, write_digits};
 pub(crate) use receipts::Receiver;
 pub use receipts::{deliver_receipt, deliver_receipts};
 pub use resume::{discard, resume};
-pub(crate) use resume::{expire, forget_finished, is_over};
+pub(crate) use resume::{expire, forget_finished, is_over, place_pulled, pulled};
 pub(crate) use visit::{Visiting, is_staged, remove_unopened};
 
 use crate::error::Error;

@@ -10,12 +10,13 @@ use sealpost_proto::sealed::Header;
 use super::again::{is_begun, place_again};
 use super::staging;
 use super::state::{self, Pulled, Receiving, ReceivingHead, Staged};
-use super::{Options, Received, Try};
+use super::{Attempt, Note, Options, Received, Try};
 use crate::api::ApiError;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::records::{Progress as Stage, ReceivedRecord};
 use crate::resume::begun::{Begun, Found};
+use crate::resume::expiry::is_past;
 use crate::session::Session;
 use crate::verify;
 
@@ -78,6 +79,57 @@ pub(crate) fn expire(session: &Session, hh: &Hash) -> Result<(), Error> {
         }
     }
     end(session, receiving)
+}
+
+/// What pullers began here and have not finished. Of one that cannot be read `resume` tells.
+pub(crate) fn pulled(session: &Session) -> Result<Vec<ReceivingHead>, Error> {
+    let names = session.state.names(state::RECEIVING)?;
+    let heads = names
+        .iter()
+        .map(|name| Begun::head(&session.state, state::RECEIVING, name));
+    let readable = heads.filter(|head| !matches!(head, Err(Error::State)));
+    let all: Vec<Option<ReceivingHead>> = readable.collect::<Result<_, _>>()?;
+    Ok(all.into_iter().flatten().filter(|head| head.pulled.is_some()).collect())
+}
+
+/// Finishes for a puller what it had verified whole, whatever has become of the transfer since: that needs no gateway. None if there is
+/// nothing to place, or if it has expired before any of its files had a name.
+///
+/// # Errors
+/// [`Error`].
+pub(crate) fn place_pulled(session: &Session, hh: &Hash, note: Note<'_>) -> Result<Option<Received>, Error> {
+    if super::is_received(session, hh)? {
+        forget_finished(session, hh)?;
+        return Ok(None);
+    }
+    let Some((Found::Free(receiving), staged)) = state::open(&session.state, &hh.to_string())? else {
+        return Ok(None);
+    };
+    let head = &receiving.head;
+    let (Some(pulled), Some(placing)) = (&head.pulled, &staged.placing) else {
+        return Ok(None);
+    };
+    if is_past(head.expires_at(), session.env.now()) && !is_begun(head, placing)? {
+        return Ok(None);
+    }
+    let summary = pulled.summary(head.transfer);
+    let (header, seal) = verify::pieces(&summary)?;
+    let accepted = verify::accepted(&summary.receipt, &session.account.at, &seal, &session.mirror)?;
+    let Some(paths) = place_again(head, placing)? else {
+        return Ok(None);
+    };
+    let len = seal.body.payload_len;
+    let attempt = Attempt {
+        session,
+        summary: &summary,
+        header,
+        seal,
+        record: opened(head),
+        note: Some(note),
+    };
+    let received = attempt.received(&placing.manifest, accepted, paths, len);
+    attempt.placed(&received, receiving)?;
+    Ok(Some(received))
 }
 
 /// Notes that the files are in place: that is on disk before the receipt goes out, so that a crash costs neither.
