@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sealpost_proto::api::{TransferState, TransferSummary};
 use sealpost_proto::id::{Hash, Label, TransferId};
+use sealpost_proto::problem::ProblemKind;
 use sealpost_proto::sealed::Header;
 
 use super::event::Event;
@@ -22,6 +23,14 @@ use crate::verify;
 
 /// Few enough that a page of transfers to many recipients fits into one answer.
 const PAGE: usize = 50;
+
+/// Whom a failure concerns.
+enum Failure {
+    /// Nothing can be pulled for now.
+    All(Error),
+    /// One transfer alone.
+    One(Error),
+}
 
 impl Puller {
     /// Gives files their names where a crash interrupted that, and notes what is to be done with them.
@@ -90,8 +99,8 @@ impl Puller {
         self.know_senders(&all).await?;
         for summary in &all {
             match self.pull_one(summary).await {
-                Err(error) if watch::is_away(&error) || watch::is_fatal(&error) => return Err(error),
-                Err(error) => self.tell_failed(&summary.transfer, &error),
+                Err(Failure::All(error)) => return Err(error),
+                Err(Failure::One(error)) => self.tell_failed(&summary.transfer, &error),
                 Ok(()) => {}
             }
         }
@@ -114,7 +123,13 @@ impl Puller {
                 self.give_up(transfer, &error.into())?;
                 self.cursor.seen_to(position);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => match self.blame(error.into()).await {
+                Failure::All(error) => return Err(error),
+                Failure::One(error) => {
+                    self.put_off(position, transfer, &error);
+                    self.cursor.seen_to(position);
+                }
+            },
         }
         self.cursor.keep(&self.session)
     }
@@ -131,7 +146,10 @@ impl Puller {
                     self.give_up(&transfer, &error.into())?;
                     self.cursor.settled(position);
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => match self.blame(error.into()).await {
+                    Failure::All(error) => return Err(error),
+                    Failure::One(error) => self.put_off(position, &transfer, &error),
+                },
             }
             self.cursor.keep(&self.session)?;
         }
@@ -175,18 +193,28 @@ impl Puller {
     async fn take(&mut self, position: u64, summary: &TransferSummary) -> Result<(), Error> {
         match self.pull_one(summary).await {
             Ok(()) => self.cursor.settled(position),
-            Err(error) if watch::is_away(&error) || watch::is_fatal(&error) => return Err(error),
-            Err(error) => {
-                self.tell_failed(&summary.transfer, &error);
-                if is_final(&error) {
-                    self.cursor.settled(position);
-                } else {
-                    self.cursor.failed(position, summary.transfer);
-                }
-            }
+            Err(Failure::All(error)) => return Err(error),
+            Err(Failure::One(error)) => self.put_off(position, &summary.transfer, &error),
         }
         self.cursor.seen_to(position);
         Ok(())
+    }
+
+    fn put_off(&mut self, position: u64, transfer: &TransferId, error: &Error) {
+        self.tell_failed(transfer, error);
+        if is_final(error) {
+            self.cursor.settled(position);
+        } else {
+            self.cursor.failed(position, *transfer);
+        }
+    }
+
+    /// Whom a failure concerns. When the gateway fails at one transfer, as when it cannot read its bytes, and answers otherwise, those
+    /// behind it need not wait.
+    async fn blame(&self, error: Error) -> Failure {
+        let is_all = watch::is_fatal(&error)
+            || (watch::is_away(&error) && (is_of_all(&error) || self.session.api.info().await.is_err()));
+        if is_all { Failure::All(error) } else { Failure::One(error) }
     }
 
     fn tell_failed(&mut self, transfer: &TransferId, error: &Error) {
@@ -196,20 +224,43 @@ impl Puller {
     }
 
     /// Receives one transfer, if it is to be pulled and was not yet, and hands it on.
-    async fn pull_one(&mut self, summary: &TransferSummary) -> Result<(), Error> {
+    async fn pull_one(&mut self, summary: &TransferSummary) -> Result<(), Failure> {
+        match self.receive_one(summary).await {
+            Ok(Some(hh)) => self.hand_on(&hh).await.map_err(|error| {
+                if watch::is_away(&error) || watch::is_fatal(&error) {
+                    Failure::All(error)
+                } else {
+                    Failure::One(error)
+                }
+            }),
+            Ok(None) => Ok(()),
+            Err(error) => Err(self.blame(error).await),
+        }
+    }
+
+    async fn hand_on(&mut self, hh: &Hash) -> Result<(), Error> {
+        match Job::get(&self.session, hh)? {
+            Some(job) => self.run_job(job).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Receives one transfer, if it is to be pulled and was not yet. Returns its header hash if so.
+    async fn receive_one(&mut self, summary: &TransferSummary) -> Result<Option<Hash>, Error> {
         let (header, _) = verify::pieces(summary)?;
         let hh = Hash::from_bytes(header.hash());
         let sender = self.sender_of(&header);
         if receive::is_received(&self.session, &hh)? {
             self.heard_before(sender.as_ref(), summary)?;
-            return receive::forget_finished(&self.session, &hh);
+            receive::forget_finished(&self.session, &hh)?;
+            return Ok(None);
         }
         let is_wanted = self.from.is_empty() || sender.is_some_and(|label| self.from.contains(&label));
         let begun = Begun::<ReceivingHead>::head(&self.session.state, RECEIVING, &hh.to_string())?;
         // Of one that was begun and can be opened no more, the refusal is told, and what is staged goes.
         let is_open = summary.state == TransferState::Available || begun.is_some();
         if !is_wanted || !is_open || header.sender_identity.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let options = self.options_for(begun.as_ref(), sender.as_ref())?;
         let address = sender.and_then(|label| self.people.get(&label).cloned());
@@ -221,14 +272,11 @@ impl Puller {
         let progress = Arc::clone(&self.presence);
         let received = receive::receive_noting(session, summary, &options, unattended, progress).await;
         let received = match received {
-            Err(Error::AlreadyReceived(_)) => return Ok(()),
+            Err(Error::AlreadyReceived(_)) => return Ok(None),
             received => received?,
         };
         self.count(&received)?;
-        match Job::get(&self.session, &hh)? {
-            Some(job) => self.run_job(job).await,
-            None => Ok(()),
-        }
+        Ok(Some(hh))
     }
 
     /// What was received by hand, or just before a crash, has come all the same: when the gateway took it.
@@ -267,6 +315,17 @@ fn is_rising_behind(after: u64, positions: &[u64]) -> bool {
     std::iter::once(&after)
         .chain(positions)
         .is_sorted_by(|one, next| one < next)
+}
+
+/// Whether a refusal that passes would meet every other transfer as well.
+fn is_of_all(error: &Error) -> bool {
+    let (Error::Api(error) | Error::Unfinished(error)) = error else {
+        return false;
+    };
+    matches!(
+        error.kind(),
+        Some(ProblemKind::TooManyRequests | ProblemKind::AuditUnavailable)
+    )
 }
 
 /// Whether another try cannot help.
