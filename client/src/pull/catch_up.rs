@@ -40,6 +40,7 @@ impl Puller {
     pub(super) fn finish_placing(&mut self) -> Result<(), Error> {
         for head in receive::pulled(&self.session)? {
             let session = &self.session;
+            folders::check(session, &self.settings.into)?;
             let note = |received: &Received, head: &ReceivingHead| note(session, received, head);
             match receive::place_pulled(session, &head.hh, &note) {
                 Ok(Some(received)) => self.count(&received)?,
@@ -225,6 +226,8 @@ impl Puller {
 
     /// Receives one transfer, if it is to be pulled and was not yet, and hands it on.
     async fn pull_one(&mut self, summary: &TransferSummary) -> Result<(), Failure> {
+        // A medium that went away while it was watched must not count as a folder that was emptied, nor be filled where it was.
+        folders::check(&self.session, &self.settings.into).map_err(Failure::All)?;
         match self.receive_one(summary).await {
             Ok(Some(hh)) => self.hand_on(&hh).await.map_err(|error| {
                 if watch::is_away(&error) || watch::is_fatal(&error) {

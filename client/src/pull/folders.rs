@@ -74,14 +74,7 @@ fn check_mark(session: &Session, into: &Path) -> Result<(), Error> {
     let path = into.join(MARK);
     let name = state_name(session, into);
     let known: Option<Marked> = session.state.get("pull", &name)?;
-    let found = match platform::read_limited(&path, MAX_MARK) {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Error::file("read", &path, error)),
-    };
-    if let (Some(known), Some(found)) = (&known, &found)
-        && known.mark.as_bytes() == found
-    {
+    if is_marked(into, known.as_ref())? {
         return make_unfinished(session, into);
     }
     if known.is_some() && is_anything_unfinished(session, into)? {
@@ -93,6 +86,28 @@ fn check_mark(session: &Session, into: &Path) -> Result<(), Error> {
     let mark = hex(&session.env.draw::<16>());
     platform::write_private(&path, mark.as_bytes()).map_err(|error| Error::file("write", &path, error))?;
     session.state.put("pull", &name, &Marked { mark }, &session.env)
+}
+
+/// Refuses a folder that has become another one since it was [prepared](prepare).
+pub(super) fn check(session: &Session, into: &Path) -> Result<(), Error> {
+    let known: Option<Marked> = session.state.get("pull", &state_name(session, into))?;
+    if is_marked(into, known.as_ref())? {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "{} is not the folder that it was any more, or its medium is not mounted, so nothing is put into it; mount it, or start `sealpost pull` again if the new folder is meant.",
+        into.display()
+    )))
+}
+
+/// Whether the folder carries the mark that is known.
+fn is_marked(into: &Path, known: Option<&Marked>) -> Result<bool, Error> {
+    let path = into.join(MARK);
+    match platform::read_limited(&path, MAX_MARK) {
+        Ok(found) => Ok(known.is_some_and(|known| known.mark.as_bytes() == found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::file("read", &path, error)),
+    }
 }
 
 /// The folders of half-received transfers are there again, although somebody removed them with what they held.
@@ -146,6 +161,30 @@ mod tests {
         assert_ne!(named("person-abababababab", 1), "person-abababababab");
         assert_ne!(named("a*b@c.example", 1), named("a_b@c.example", 2));
         assert!(!named("../up@c.example", 1).contains('/'));
+    }
+
+    #[test]
+    fn a_folder_that_became_another_one_is_refused() {
+        let sealed = crate::receive::tests::sealed(&[1]);
+        let dir = tempfile::tempdir().unwrap();
+        let (into, unmounted) = (dir.path().join("in"), dir.path().join("unmounted"));
+        prepare(&sealed.session, &into).unwrap();
+        check(&sealed.session, &into).unwrap();
+        std::fs::rename(&into, &unmounted).unwrap();
+        for is_made in [false, true] {
+            if is_made {
+                std::fs::create_dir(&into).unwrap();
+            }
+            let Err(refused @ Error::Input(_)) = check(&sealed.session, &into) else {
+                panic!("it is another folder");
+            };
+            assert!(refused.to_string().contains("not mounted"), "{refused}");
+        }
+        std::fs::write(into.join(MARK), "another mark").unwrap();
+        assert!(check(&sealed.session, &into).is_err());
+        std::fs::remove_dir_all(&into).unwrap();
+        std::fs::rename(&unmounted, &into).unwrap();
+        check(&sealed.session, &into).unwrap();
     }
 
     #[test]
