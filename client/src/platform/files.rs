@@ -201,6 +201,23 @@ fn rename_exclusive(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Whether a rename in this folder is exclusive by itself, so that [`rename_new`] makes no second link.
+///
+/// # Errors
+/// Of the file system.
+pub fn renames_exclusively(folder: &Path) -> io::Result<bool> {
+    let [from, to] = ["rename.1", "rename.2"].map(|name| folder.join(name));
+    create_private(&from)?;
+    let renamed = rename_exclusive(&from, &to);
+    let left = if renamed.is_ok() { &to } else { &from };
+    fs::remove_file(left)?;
+    match renamed {
+        Ok(()) => Ok(true),
+        Err(error) if is_unsupported(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
 }

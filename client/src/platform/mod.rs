@@ -11,7 +11,7 @@ mod secrets;
 pub use durable::{sync_dir, sync_files, sync_parent};
 pub use files::{
     create_private, create_private_dir, open_private, open_regular, own_private_dir, path_bytes, path_of, read_limited,
-    remove_tree, rename_new, write_private, write_private_new,
+    remove_tree, rename_new, renames_exclusively, write_private, write_private_new,
 };
 pub use secrets::{read_credential, read_private, read_secret, unbuffered_stdin};
 

@@ -215,7 +215,11 @@ impl Puller {
     async fn blame(&self, error: Error) -> Failure {
         let is_all = watch::is_fatal(&error)
             || (watch::is_away(&error) && (is_of_all(&error) || self.session.api.info().await.is_err()));
-        if is_all { Failure::All(error) } else { Failure::One(error) }
+        if is_all {
+            Failure::All(error)
+        } else {
+            Failure::One(error)
+        }
     }
 
     fn tell_failed(&mut self, transfer: &TransferId, error: &Error) {
@@ -337,5 +341,139 @@ fn is_final(error: &Error) -> bool {
         Error::Rejected(_) | Error::Anonymous => true,
         Error::Api(error) => receive::is_over(error),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use sealpost_proto::id::{Address, OpeningId};
+
+    use super::super::config::{Config, Settings};
+    use super::super::event::Listener;
+    use super::*;
+    use crate::receive::state::{self, Placing, Pulled, ReceivingRecord};
+    use crate::receive::tests::sealed;
+
+    #[derive(Debug)]
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn event(&self, _: &Event) {}
+    }
+
+    /// A puller killed while it gave the two files their names: the first has its own.
+    struct Killed {
+        puller: Puller,
+        hh: Hash,
+        into: PathBuf,
+        folder: PathBuf,
+        _dirs: (tempfile::TempDir, tempfile::TempDir),
+    }
+
+    fn killed() -> Killed {
+        let sealed = sealed(&[10, 20]);
+        let opener = sealed.open().unwrap();
+        let header = &opener.envelope().envelope().header;
+        let (hh, manifest) = (Hash::from_bytes(header.hash()), opener.manifest().clone());
+        let (summary, expires_at) = (sealed.summary.clone(), header.expires_at);
+        let (session, dir) = sealed.into_session();
+        session.home.create().unwrap();
+        let work = tempfile::tempdir().unwrap();
+        let into = work.path().join("in");
+        let config = Config {
+            into: Some(into.clone()),
+            ..Config::default()
+        };
+        let settings = Settings::new(&config, &[], false, None).unwrap();
+        let puller = Puller::open(session, settings, Arc::new(Deaf)).unwrap();
+        let folder = into.join("desk@clinic.example");
+        let options = Options {
+            target: folder.clone(),
+            again: false,
+            keep_sealed: None,
+        };
+        let address: Address = "desk@clinic.example".parse().unwrap();
+        let (transfer, opening) = (summary.transfer, OpeningId::from_bytes([1; 16]));
+        let now = puller.session.env.now();
+        let head = ReceivingHead::new(transfer, hh, opening, &options, now, expires_at).unwrap();
+        let head = head.of_puller(Some(Pulled::new(&summary, Some(&address))));
+        let (state, env) = (&puller.session.state, &puller.session.env);
+        let mut receiving = state::begin(state, env, &hh.to_string(), head).unwrap();
+        let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
+        let staging = folder.join(format!(".sealpost-{transfer}"));
+        crate::platform::create_private_dir(&staging).unwrap();
+        let contents = |number: usize, len| (0..=250_u8).cycle().skip(number).take(len).collect::<Vec<u8>>();
+        fs::write(folder.join(&names[0]), contents(0, 10)).unwrap();
+        fs::write(staging.join("1"), contents(1, 20)).unwrap();
+        let placing = Placing {
+            manifest,
+            names,
+            by_links: false,
+        };
+        receiving
+            .append(&ReceivingRecord::Placing(Box::new(placing)), env)
+            .unwrap();
+        drop(receiving);
+        Killed {
+            puller,
+            hh,
+            into,
+            folder,
+            _dirs: (dir, work),
+        }
+    }
+
+    fn names_in(folder: &Path) -> usize {
+        fs::read_dir(folder).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn what_was_half_in_place_is_finished_and_noted_without_a_gateway() {
+        let mut killed = killed();
+        killed.puller.finish_placing().unwrap();
+        let session = &killed.puller.session;
+        assert_eq!((names_in(&killed.folder), killed.puller.outcome.received), (2, 1));
+        assert!(receive::is_received(session, &killed.hh).unwrap());
+        let job = Job::get(session, &killed.hh).unwrap().expect("its command is owed");
+        assert_eq!(job.address.as_ref().map(Address::as_str), Some("desk@clinic.example"));
+        assert_eq!(job.files.len(), 2);
+        job.remove(session).unwrap();
+        killed.puller.finish_placing().unwrap();
+        assert!(
+            Job::get(&killed.puller.session, &killed.hh).unwrap().is_none(),
+            "it is finished once"
+        );
+    }
+
+    #[test]
+    fn nothing_is_placed_in_a_folder_that_became_another_one() {
+        let mut killed = killed();
+        let unmounted = killed.into.with_file_name("unmounted");
+        fs::rename(&killed.into, &unmounted).unwrap();
+        fs::create_dir_all(&killed.folder).unwrap();
+        assert!(matches!(killed.puller.finish_placing(), Err(Error::Input(_))));
+        assert_eq!(names_in(&killed.folder), 0, "what is missing there counts as nothing");
+        fs::remove_dir_all(&killed.into).unwrap();
+        fs::rename(&unmounted, &killed.into).unwrap();
+        killed.puller.finish_placing().unwrap();
+        assert_eq!(names_in(&killed.folder), 2);
+    }
+
+    #[test]
+    fn a_gateway_that_answers_nothing_concerns_all_transfers() {
+        let killed = killed();
+        let away = || Error::Unfinished(ApiError::Unreachable("away".to_owned()));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let is_all = |error| matches!(runtime.block_on(killed.puller.blame(error)), Failure::All(_));
+        assert!(is_all(away()));
+        let full = Error::file("write", Path::new("x"), std::io::ErrorKind::StorageFull.into());
+        assert!(!is_all(full));
+        assert!(is_all(ApiError::WrongKey.into()));
     }
 }

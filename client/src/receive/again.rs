@@ -48,7 +48,13 @@ pub(super) fn place_again(head: &ReceivingHead, placing: &Placing) -> Result<Opt
     for (number, (entry, name)) in files.iter().zip(&placing.names).enumerate() {
         let planned = target.join(name);
         paths.push(if left.contains(&number) {
-            place_one(&staged(number), planned, &names::for_saving(&entry.name))?
+            let from = staged(number);
+            if placing.by_links && is_linked_already(&from, &planned) {
+                fs::remove_file(&from).map_err(|error| Error::file("remove", &from, error))?;
+                planned
+            } else {
+                place_one(&from, planned, &names::for_saving(&entry.name))?
+            }
         } else {
             planned
         });
@@ -67,10 +73,6 @@ pub(super) fn is_begun(head: &ReceivingHead, placing: &Placing) -> Result<bool, 
 
 /// Under `planned`, or where that has been taken since under the next free name.
 fn place_one(from: &Path, planned: PathBuf, name: &str) -> Result<PathBuf, Error> {
-    if is_linked_already(from, &planned) {
-        fs::remove_file(from).map_err(|error| Error::file("remove", from, error))?;
-        return Ok(planned);
-    }
     let folder = planned.parent().unwrap_or(Path::new("")).to_owned();
     let numbered = (1..MAX_NUMBER).map(|number| folder.join(names::numbered(name, number)));
     for to in std::iter::once(planned).chain(numbered) {
@@ -89,7 +91,7 @@ fn place_one(from: &Path, planned: PathBuf, name: &str) -> Result<PathBuf, Error
 }
 
 /// Where a file system knows no exclusive rename, a file gets its name by a second link, and loses the first one then: a crash
-/// between the two leaves both, or after it was moved away one elsewhere.
+/// between the two leaves both, or after it was moved away one elsewhere. Where there is one, a link is somebody else's, as of a snapshot.
 #[cfg(unix)]
 fn is_linked_already(from: &Path, _: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -169,7 +171,12 @@ mod tests {
             platform::rename_new(&staging.path(number), &target.join(name)).unwrap();
         }
         drop(staging);
-        (head, Placing { manifest, names })
+        let placing = Placing {
+            manifest,
+            names,
+            by_links: false,
+        };
+        (head, placing)
     }
 
     /// What lies in `folder`, as texts, and nothing hidden.
@@ -256,7 +263,8 @@ mod tests {
     #[cfg(unix)]
     fn a_file_that_got_its_name_by_a_link_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let (head, placing) = interrupted(dir.path(), 0);
+        let (head, mut placing) = interrupted(dir.path(), 0);
+        placing.by_links = true;
         let staged = dir.path().join(format!(".sealpost-{ID}")).join("0");
         fs::hard_link(&staged, dir.path().join("0.txt")).unwrap();
         let taken = tempfile::tempdir_in(dir.path()).unwrap();
@@ -264,5 +272,30 @@ mod tests {
         place_again(&head, &placing).unwrap().unwrap();
         assert!(!dir.path().join("0.txt").exists(), "it was taken away");
         assert!(dir.path().join("1.txt").exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_snapshot_by_links_takes_no_file_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, snapshot) = (dir.path().join("in"), dir.path().join("snapshot"));
+        let (head, placing) = interrupted(&target, 1);
+        assert!(platform::renames_exclusively(&target).unwrap(), "what tests run on");
+        fs::create_dir(&snapshot).unwrap();
+        for file in fs::read_dir(target.join(format!(".sealpost-{ID}"))).unwrap() {
+            let file = file.unwrap();
+            fs::hard_link(file.path(), snapshot.join(file.file_name())).unwrap();
+        }
+        place_again(&head, &placing).unwrap().unwrap();
+        assert_eq!(texts(&target), (0..NUMBER).map(text).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_has_exclusive_renames() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, placing) = interrupted(dir.path(), 0);
+        let json = serde_json::to_string(&placing).unwrap();
+        assert!(!json.contains("by_links"), "{json}");
+        assert!(!serde_json::from_str::<Placing>(&json).unwrap().by_links);
     }
 }

@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::buffers::{BufferPool, PooledBuffer};
 use crate::env::Env;
 use crate::error::Error;
+use crate::platform;
 use crate::progress::Progress;
 use crate::resume::patience::persist;
 
@@ -175,12 +176,14 @@ impl Work {
         env: &Env,
     ) -> Result<Fetched, Error> {
         let manifest = self.opener.manifest();
+        let folder = self.staging.folder();
         let names = self
             .staging
             .names(&manifest.files, earlier.map(|placing| placing.names.as_slice()));
         let placing = Placing {
             manifest: manifest.clone(),
             names: names.clone(),
+            by_links: !platform::renames_exclusively(&folder).map_err(|error| Error::file("write", &folder, error))?,
         };
         receiving.append(&ReceivingRecord::Placing(Box::new(placing)), env)?;
         let paths = self.staging.place(&manifest.files, &names)?;

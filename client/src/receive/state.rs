@@ -165,6 +165,9 @@ pub(crate) enum ReceivingRecord {
 pub(crate) struct Placing {
     pub(crate) manifest: Manifest,
     pub(crate) names: Vec<String>,
+    /// The file system knows no exclusive rename, so a file gets its name by a second link. Absent where it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) by_links: bool,
 }
 
 /// An unfinished receive that is ours to go on with.

@@ -168,6 +168,7 @@ impl Half {
             let placing = Placing {
                 manifest: self.manifest.clone(),
                 names: self.manifest.files.iter().map(|file| file.name.clone()).collect(),
+                by_links: false,
             };
             receiving
                 .append(&ReceivingRecord::Placing(Box::new(placing)), env)
