@@ -19,6 +19,7 @@ const UNREACHABLE: i32 = 3;
 const WRONG_GATEWAY: i32 = 4;
 const NOT_VALID: i32 = 5;
 const OVER: i32 = 7;
+const REFUSED: i32 = 8;
 const FILE: i32 = 9;
 const RECIPIENT: i32 = 11;
 const TIMED_OUT: i32 = 18;

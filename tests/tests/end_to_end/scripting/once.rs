@@ -9,12 +9,13 @@ use sealpost_tests::person::{Person, finish};
 use sealpost_tests::samples;
 use serde_json::{Value, json};
 
-use super::{USAGE, end, inbox, refused, start};
+use super::{REFUSED, USAGE, end, inbox, refused, start};
 use crate::end_to_end::resuming::{LEN, records, unfinished};
 use crate::support::children::kill_when;
 use crate::support::inside::session_of;
-use crate::support::{PROVIDER, World, ask, files_below, names_in, receive, text};
+use crate::support::{DESK, PROVIDER, World, ask, files_below, names_in, receive, text};
 
+const ROBOT: &str = "robot@clinic.example";
 const KEY: &str = "claims for Smith, 2026-11";
 
 fn send_once(desk: &Person, file: &Path) -> Value {
@@ -50,6 +51,36 @@ fn arrived_once(desk: &Person, provider: &Person, target: &Path, report: &Value,
     assert!(
         names_in(&desk.home().join("sending")).is_empty(),
         "nothing is unfinished"
+    );
+}
+
+/// A service account that may receive and send from anywhere.
+fn service(world: &World) -> Person {
+    let robot = Person::new(world.folder.path(), "robot").expect("a person");
+    let string = world.folder.path().join("robot.enrolment");
+    let desk = world.desk();
+    let invite: [&dyn AsRef<std::ffi::OsStr>; 9] = [
+        &"admin",
+        &"invite",
+        &ROBOT,
+        &"--service",
+        &"--scope=receive",
+        &"--scope=send",
+        &"--network=any",
+        &"--out",
+        &string,
+    ];
+    ask(&desk, &invite);
+    ask(&robot, &[&"enrol", &string]);
+    ask(&desk, &[&"admin", &"confirm", &ROBOT, &"--yes"]);
+    robot
+}
+
+/// Gives the service account its scopes back.
+fn widen(desk: &Person) {
+    ask(
+        desk,
+        &[&"admin", &"service", &ROBOT, &"--scope=receive", &"--scope=send"],
     );
 }
 
@@ -199,6 +230,73 @@ fn discarded_when_the_answer_was_lost_it_is_known_to_be_sent() {
     let report = send_once(&desk, &file);
     assert_eq!(report["already"], json!(true));
     arrived_once(&desk, &provider, &world.empty("in"), &report, &file);
+}
+
+/// The gateway has the transfer and dies before it can say so, and then its sender, a service account, may do less.
+#[test]
+fn narrowed_when_the_answer_was_lost_it_is_sent_once() {
+    let mut world = World::new();
+    let (desk, robot) = (world.desk(), service(&world));
+    let file = world.file("claims.837", b"ISA*00");
+    let words: [&dyn AsRef<std::ffi::OsStr>; 6] = [&"send", &"--to", &DESK, &"--once", &KEY, &file];
+    world.gateway.restart_to_die_at("seal-recorded").expect("a start");
+    let mut child = start(&robot, &words);
+    world.gateway.wait_for_death().expect("a death");
+    child.kill().expect("a process that waits");
+    child.wait().expect("its end");
+    world.gateway.restart().expect("a restart");
+    let sealed = inbox(&desk);
+    assert_eq!(sealed.len(), 1, "the gateway took it");
+
+    let narrow = |option: &str, value: &str| {
+        ask(&desk, &[&"admin", &"service", &ROBOT, &option, &value]);
+    };
+    // Scopes that may neither send nor see transfers, and then a network that may not even see the directory.
+    for (option, value) in [("--scope", "link"), ("--network", "10.0.0.0/8")] {
+        narrow(option, value);
+        for _ in 0..2 {
+            let (code, said) = refused(&robot, &words);
+            assert_eq!(code, REFUSED, "{value}: {said}");
+            let is_open = said.contains("is not known yet") && said.contains("sealpost resume");
+            assert_eq!(is_open, value == "link", "{said}");
+            assert_eq!(kept(&robot, "sending"), 1, "{value}: the request is kept");
+        }
+    }
+    narrow("--network", "any");
+    widen(&desk);
+    let report = ask(&robot, &words);
+    assert_eq!(
+        (text(&report, "/transfer"), &report["already"]),
+        (sealed[0].clone(), &json!(true))
+    );
+    assert_eq!(ask(&robot, &words)["already"], json!(true));
+    assert_eq!(inbox(&desk), sealed, "one transfer");
+    assert_eq!(kept(&robot, "sending"), 0, "nothing is unfinished");
+}
+
+/// Who may see transfers and no longer send learns that it was sent.
+#[test]
+fn an_account_that_may_not_send_any_more_learns_that_it_was_sent() {
+    let mut world = World::new();
+    let (desk, robot) = (world.desk(), service(&world));
+    let file = world.file("claims.837", b"ISA*00");
+    world.gateway.restart_to_die_at("seal-recorded").expect("a start");
+    let mut child = start(&robot, &[&"send", &"--to", &DESK, &file]);
+    world.gateway.wait_for_death().expect("a death");
+    child.kill().expect("a process that waits");
+    child.wait().expect("its end");
+    world.gateway.restart().expect("a restart");
+    ask(&desk, &[&"admin", &"service", &ROBOT, &"--scope", &"receive"]);
+    let resumed = ask(&robot, &[&"resume"]);
+    assert_eq!(inbox(&desk), [text(&resumed, "/sent/0/transfer")]);
+    // What was never sent is refused, and can be gone on with.
+    let (code, said) = refused(&robot, &[&"send", &"--to", &DESK, &file]);
+    assert_eq!(code, REFUSED, "{said}");
+    assert!(said.contains("unfinished"), "{said}");
+    assert_eq!((inbox(&desk).len(), kept(&robot, "sending")), (1, 1));
+    widen(&desk);
+    ask(&robot, &[&"resume"]);
+    assert_eq!((inbox(&desk).len(), kept(&robot, "sending")), (2, 0));
 }
 
 /// Killed as soon as each of its records is there, or gone again: before and after the announcement, before and after the answer,
