@@ -62,7 +62,8 @@ fn open_to_sync(path: &Path) -> io::Result<File> {
     File::options().append(true).open(path)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
