@@ -14,6 +14,7 @@ mod interrupting;
 mod life;
 mod links;
 mod pulling;
+mod pulling_replies;
 mod readme;
 mod receiving;
 mod restoring;

@@ -12,12 +12,12 @@ use crate::support::children::{kill_when, wait_until};
 use crate::support::{DESK, PROVIDER, World, ask, names_in, run, send, text};
 
 /// Exit codes of docs/cli.md.
-const USAGE: i32 = 2;
+pub(super) const USAGE: i32 = 2;
 const SILENT: i32 = 19;
-const COMMAND: i32 = 20;
+pub(super) const COMMAND: i32 = 20;
 
 /// Runs `pull --json` and returns its code and its events.
-fn pull(person: &Person, into: &Path, options: &[&str]) -> (i32, Vec<Value>) {
+pub(super) fn pull(person: &Person, into: &Path, options: &[&str]) -> (i32, Vec<Value>) {
     let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--json", &"pull", &"--into", &into];
     words.extend(options.iter().map(|word| word as &dyn AsRef<std::ffi::OsStr>));
     let run = run(person, &words);
@@ -28,12 +28,12 @@ fn pull(person: &Person, into: &Path, options: &[&str]) -> (i32, Vec<Value>) {
     (run.code, events.collect())
 }
 
-fn events<'a>(all: &'a [Value], name: &str) -> Vec<&'a Value> {
+pub(super) fn events<'a>(all: &'a [Value], name: &str) -> Vec<&'a Value> {
     all.iter().filter(|event| event["event"] == name).collect()
 }
 
 /// A program of the operator.
-fn script(world: &World, name: &str, lines: &str) -> String {
+pub(super) fn script(world: &World, name: &str, lines: &str) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     let path = world.file(name, format!("#!/bin/sh\n{lines}\n").as_bytes());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("a program");
