@@ -209,6 +209,7 @@ fn an_account_is_sent_to_only_while_it_may_receive() {
     assert!(may.recipient(&world.label(), NOW + 1001).is_none(), "after its time");
     let may_not = chained(limits("send link", "any"));
     assert!(may_not.recipient(&world.label(), NOW).is_none());
+    assert!(may_not.current(&world.label(), NOW).is_some(), "its keys are good");
     assert!(
         may_not.member(&world.label()).is_some(),
         "it is a person of the directory all the same"

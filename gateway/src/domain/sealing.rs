@@ -233,8 +233,12 @@ fn recipients(
             continue;
         };
         let label = directory.label_of_kid(kid).ok_or(ProblemKind::UnknownRecipient)?;
-        let is_current = directory.recipient(&label, now).is_some();
-        ensure(is_current, ProblemKind::UnknownRecipient)?;
+        let is_good = match role {
+            // A service account keeps copies of what it sends, whether others may send to it or not.
+            Role::SenderCopy => directory.current(&label, now),
+            _ => directory.recipient(&label, now),
+        };
+        ensure(is_good.is_some(), ProblemKind::UnknownRecipient)?;
         match role {
             Role::Recipient => {
                 ensure(recipients.iter().all(|r| r.label != label), Reason::Stanzas)?;

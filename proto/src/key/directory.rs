@@ -168,10 +168,17 @@ impl Directory {
     /// receive then.
     #[must_use]
     pub fn recipient(&self, label: &Label, now: u64) -> Option<&Member> {
-        let member = self.members.get(label)?;
+        let member = self.current(label, now)?;
         let receives = |limits: &ServiceLimits| limits.scopes.contains(Scope::Receive) && limits.valid.contains(now);
-        let is_good = member.revoked_at.is_none() && member.valid.contains(now);
-        (is_good && self.service(label).is_none_or(receives)).then_some(member)
+        self.service(label).is_none_or(receives).then_some(member)
+    }
+
+    /// The person or service account with this label if its keys are good at `now` (unix seconds), whether it may receive or not: for
+    /// the copy that it keeps of what it sends itself.
+    #[must_use]
+    pub fn current(&self, label: &Label, now: u64) -> Option<&Member> {
+        let member = self.members.get(label)?;
+        (member.revoked_at.is_none() && member.valid.contains(now)).then_some(member)
     }
 
     /// The newest limits of a service account; none for anybody else. Whoever has some may not be in the directory yet.

@@ -24,7 +24,8 @@ pub(super) async fn list(context: &Context) -> Result<Report, Error> {
         let limits = directory.service(&member.label);
         let mut remark = match (is_self, is_valid, &number) {
             (true, ..) => "you".to_owned(),
-            (_, false, _) => "cannot be sent to: revoked, not valid today, or not there to receive".to_owned(),
+            (_, false, _) if limits.is_some() => "cannot be sent to now".to_owned(),
+            (_, false, _) => "revoked or not valid today: cannot be sent to".to_owned(),
             (.., number) => format!("safety number {}", number.clone().unwrap_or_default()),
         };
         if let Some(limits) = limits {
