@@ -59,13 +59,6 @@ impl Clinic {
             &desk,
             &[&"admin", &"service", &service, &"--scope", &"send"],
         );
-        let robot: [&dyn AsRef<OsStr>; 3] = [&"admin", &"invite", &"robot@clinic.example"];
-        let limits: [&dyn AsRef<OsStr>; 3] = [&"--service", &"--scope=receive", &"--network=any"];
-        look(&mut forms, "admin invite", &desk, &[&robot[..], &limits].concat());
-        let service: [&dyn AsRef<OsStr>; 3] = [&"admin", &"service", &"robot@clinic.example"];
-        look(&mut forms, "admin service", &desk, &service);
-        let longer: [&dyn AsRef<OsStr>; 1] = [&"--valid=30d"];
-        look(&mut forms, "admin service", &desk, &[&service[..], &longer].concat());
         Self {
             forms,
             folder,
