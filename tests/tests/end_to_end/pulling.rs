@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::support::children::{kill_when, wait_until};
 use crate::support::{DESK, PROVIDER, World, ask, names_in, run, send, text};
 
+mod troubles;
+
 /// Exit codes of docs/cli.md.
 pub(super) const USAGE: i32 = 2;
 const SILENT: i32 = 19;

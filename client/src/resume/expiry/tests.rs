@@ -154,7 +154,11 @@ impl Half {
         fs::create_dir(&self.target).unwrap();
         platform::own_private_dir(&self.staging()).unwrap();
         for (number, entry) in self.manifest.files.iter().enumerate() {
-            let contents: Vec<u8> = (0..=250_u8).cycle().skip(number).take(entry.len as usize).collect();
+            let contents: Vec<u8> = (0..=250_u8)
+                .cycle()
+                .skip(number)
+                .take(usize::try_from(entry.len).unwrap())
+                .collect();
             let is_named = named.is_some_and(|named| number < named);
             let staged = self.staging().join(number.to_string());
             let path = if is_named {
