@@ -74,8 +74,8 @@ fn one_transfer_that_the_gateway_cannot_read_holds_no_other_up() {
     let part = part.expect("its part");
     let kept = part.with_extension("kept");
     fs::rename(&part, &kept).expect("set aside");
-    // What is no file gives an error of the system to whoever reads it.
-    fs::create_dir(&part).expect("a folder in its place");
+    // A link to itself gives an error of the system to whoever reads it, so the gateway says that it is not available.
+    std::os::unix::fs::symlink(&part, &part).expect("a link in its place");
     let (code, told) = pull(&provider, &into, &[]);
     assert_ne!(code, 0, "{told:?}");
     let failed = events(&told, "failed");
@@ -85,7 +85,7 @@ fn one_transfer_that_the_gateway_cannot_read_holds_no_other_up() {
         (transfer, &Value::Bool(false))
     );
     assert!(into.join(DESK).join("second.837").exists(), "{told:?}");
-    fs::remove_dir(&part).expect("removed");
+    fs::remove_file(&part).expect("removed");
     fs::rename(&kept, &part).expect("put back");
     let (code, told) = pull(&provider, &into, &[]);
     assert_eq!(code, 0, "{told:?}");
