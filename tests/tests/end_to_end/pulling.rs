@@ -186,7 +186,7 @@ fn a_command_that_fails_is_tried_again_and_given_up_at_last() {
     );
     let config = world.file(
         "pull.toml",
-        format!("into = {:?}\ntries = 2\nexec = [{program:?}]\n", into).as_bytes(),
+        format!("into = {into:?}\ntries = 2\nexec = [{program:?}]\n").as_bytes(),
     );
     let config = config.to_str().expect("a text");
     let tries = || fs::read_to_string(seen.join("tries")).expect("tries").lines().count();

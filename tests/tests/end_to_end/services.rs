@@ -63,10 +63,6 @@ fn robot(organisation: &Organisation, scopes: &[&str], network: &str) -> Person 
     robot
 }
 
-fn refusal(error: ApiError) -> Option<ProblemKind> {
-    error.kind()
-}
-
 #[test]
 fn scopes_say_what_a_service_may_do_until_they_are_changed() {
     let world = World::new();
@@ -249,7 +245,10 @@ async fn a_feed_ends_when_its_account_is_narrowed() {
     narrowed.await.expect("no panic");
     let ended = feed.next().await.expect_err("nothing after it");
     assert!(matches!(ended, ApiError::Unreachable(_)), "{ended:?}");
-    let again = Feed::open(&hears.api, None).await.map(drop).map_err(refusal);
+    let again = Feed::open(&hears.api, None)
+        .await
+        .map(drop)
+        .map_err(|error| error.kind());
     assert_eq!(again, Err(Some(ProblemKind::ServiceElsewhere)));
 }
 
@@ -290,15 +289,20 @@ async fn a_service_invites_nobody_reads_no_audit_log_and_changes_no_directory() 
         secret_box: Base64(vec![1; 80]),
     };
     assert_eq!(
-        robot.api.invite(&request).await.map_err(refusal),
+        robot.api.invite(&request).await.map_err(|error| error.kind()),
         Err(Some(ProblemKind::Forbidden))
     );
-    let invites = robot.api.invites().await.map(drop).map_err(refusal);
+    let invites = robot.api.invites().await.map(drop).map_err(|error| error.kind());
     assert_eq!(invites, Err(Some(ProblemKind::Forbidden)));
-    let audit = robot.api.checkpoint("audit").await.map_err(refusal);
+    let audit = robot.api.checkpoint("audit").await.map_err(|error| error.kind());
     assert_eq!(audit, Err(Some(ProblemKind::Forbidden)));
     let wider = limits_for(&desk, &robot).to_string();
-    let posted = robot.api.post_statements(vec![wider]).await.map(drop).map_err(refusal);
+    let posted = robot
+        .api
+        .post_statements(vec![wider])
+        .await
+        .map(drop)
+        .map_err(|error| error.kind());
     assert_eq!(posted, Err(Some(ProblemKind::Forbidden)), "no statement at all");
     let limits = limits_for(&desk, &provider).to_string();
     let posted = provider
@@ -306,7 +310,7 @@ async fn a_service_invites_nobody_reads_no_audit_log_and_changes_no_directory() 
         .post_statements(vec![limits])
         .await
         .map(drop)
-        .map_err(refusal);
+        .map_err(|error| error.kind());
     assert_eq!(
         posted,
         Err(Some(ProblemKind::Forbidden)),

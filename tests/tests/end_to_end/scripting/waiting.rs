@@ -79,7 +79,7 @@ fn the_end_of_the_time_is_not_the_end_of_the_transfer() {
     );
     assert_eq!(text(&reports[0], "/waited/recipients/0/state"), "sealed");
     let transfer = text(&reports[0], "/transfer");
-    assert_eq!(inbox(&provider), [transfer.clone()]);
+    assert_eq!(inbox(&provider), std::slice::from_ref(&transfer));
     receive(&provider, &transfer, &world.empty("provider"));
     assert_eq!(delivery(&desk, &transfer), "verified");
 }
