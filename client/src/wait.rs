@@ -51,7 +51,7 @@ pub struct Waited {
 /// A gateway that goes away meanwhile is waited for.
 ///
 /// # Errors
-/// As of [`status`](crate::status::status), and what the gateway refuses for good.
+/// As of [`status`](fn@crate::status::status), and what the gateway refuses for good.
 pub async fn verified(
     session: &mut Session,
     transfer: &TransferId,

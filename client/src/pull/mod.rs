@@ -1,6 +1,6 @@
 //! Pulling: unattended, everything that waits, into folders by sender, each file exactly once (docs/UNATTENDED.md, decision 0021).
 //!
-//! What arrives is received as `receive` does, with a note of it (a [`job`]) durable before it counts as received; the note ends when the
+//! What arrives is received as `receive` does, with a note of it (a `job`) durable before it counts as received; the note ends when the
 //! command that follows has run and its replies are sent. This module must not print, nor hold a file's name anywhere but in sealed
 //! state and in what [`event`]s tell programs.
 
